@@ -1,0 +1,261 @@
+"""Audio files of any format to blocks of samples, with the FFmpeg that PyAV's wheels carry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+try:
+    import av
+except ImportError:  # a model loaded as remote code takes waveforms without it
+    av = None
+
+# Containers of songs alone: none that opens other files by name, as playlists and scripts do.
+CONTAINERS = ",".join(
+    ("wav", "w64", "aiff", "caf", "au", "flac", "mp3", "ogg", "aac", "ac3", "eac3", "amr", "ape", "wv", "tta", "mpc")
+    + ("mov", "matroska", "avi", "asf", "flv", "mpeg", "mpegts")
+)
+EXACT_CONTAINERS = ("wav", "w64", "aiff", "caf", "flac", "mov")
+LOSSLESS_CODECS = ("pcm_", "flac", "alac", "wavpack", "ape", "tta")
+TECHNICAL_TAGS = {
+    *("major_brand", "minor_version", "compatible_brands", "encoder", "creation_time", "handler_name", "language"),
+    *("vendor_id", "duration", "encoded_by", "stems"),
+}
+# What of an announced length may be missing before a file counts as truncated: an encoder's padding, not music.
+TOLERATED_SHARE, TOLERATED_SECONDS = 0.01, 0.1
+BLOCK_SECONDS = 1
+
+
+class AudioFileError(ValueError):
+    """A file that cannot be read, or written, as audio; its text is one line that names the file."""
+
+    def __init__(self, path: str | Path, reason: str):
+        super().__init__(path, reason)
+
+    def __str__(self) -> str:
+        return f"{self.args[0]}: {self.args[1]}".replace("\n", " ")
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What a file says of its audio.
+
+    Attributes:
+        path: of the file.
+        sampling_rate: in Hz.
+        num_channels: of the audio stream.
+        num_samples: for each channel, as the header has it: exact or an estimate; `None` where it says nothing.
+        subtype: "16", "24" or "float", the depth that loses nothing of the file; "16" for lossy formats.
+        codec: FFmpeg's name of the coding.
+        tags: title, artist and so on; names in lower case.
+    """
+
+    path: Path
+    sampling_rate: int
+    num_channels: int
+    num_samples: int | None
+    subtype: str
+    codec: str
+    tags: dict[str, str]
+
+
+class AudioReader:
+    """An opened audio file, recognised by its content and not by its name.
+
+    Use it as a context manager. A damaged frame of a lossy file is left out, as players do; a damaged lossless file,
+    and a file that ends before the length that its header announces, are errors: a song is never shortened silently.
+
+    Args:
+        path: of the file, which may be a video.
+        audio_stream: which of its audio streams; a MUSDB18 stem file has five.
+
+    Raises:
+        AudioFileError: no such file, nothing that can be decoded, no sound in it.
+    """
+
+    def __init__(self, path: str | Path, audio_stream: int = 0):
+        if av is None:
+            raise ImportError("reading audio files needs PyAV: pip install av")
+        self.path = Path(path)
+        if not self.path.exists():
+            raise AudioFileError(path, "no such file.")
+        if self.path.is_dir():
+            raise AudioFileError(path, "is a folder, not an audio file.")
+        try:
+            self._file = open(self.path, "rb")
+        except OSError as error:
+            raise AudioFileError(path, f"cannot be read: {error.strerror}.") from None
+        self._container = None
+        try:
+            self._open(audio_stream)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, audio_stream: int) -> None:
+        if self.path.stat().st_size == 0:
+            raise AudioFileError(self.path, "is empty (0 bytes).")
+        has_mp3_length = self._has_mp3_length()
+        try:
+            # Without the file's name, which would let FFmpeg guess by its ending.
+            options = {"format_whitelist": CONTAINERS}
+            self._container = av.open(_Nameless(self._file), metadata_errors="replace", options=options)
+        except (av.FFmpegError, ValueError):
+            raise AudioFileError(self.path, "is no audio file of a known format, or is damaged.") from None
+        streams = self._container.streams.audio
+        if not streams:
+            raise AudioFileError(self.path, "has no sound in it.")
+        if not 0 <= audio_stream < len(streams):
+            raise AudioFileError(self.path, f"has {len(streams)} audio streams, numbered from 0; not {audio_stream}.")
+        self._stream = streams[audio_stream]
+        codec = self._stream.codec_context
+        if codec is None or not codec.sample_rate or not codec.channels:
+            raise AudioFileError(self.path, "has an audio stream that cannot be decoded.")
+        self._stream.thread_type = "AUTO"
+        duration = self._stream.duration
+        seconds = None if duration is None else float(duration * self._stream.time_base)
+        if seconds is None and self._container.duration is not None:
+            seconds = self._container.duration / av.time_base
+        tags = {**self._container.metadata, **self._stream.metadata}
+        self.info = AudioInfo(
+            path=self.path,
+            sampling_rate=codec.sample_rate,
+            num_channels=codec.channels,
+            num_samples=None if seconds is None else round(seconds * codec.sample_rate),
+            subtype=_subtype(codec),
+            codec=codec.name,
+            tags={key.lower(): value for key, value in tags.items() if key.lower() not in TECHNICAL_TAGS},
+        )
+        container = self._container.format.name
+        says_length = has_mp3_length if container == "mp3" else container.startswith(EXACT_CONTAINERS)
+        self._exact = duration is not None and says_length
+
+    def __enter__(self) -> AudioReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the file; the reader gives nothing after that."""
+        if self._container is not None:
+            self._container.close()
+        self._file.close()
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """All samples in order.
+
+        Yields:
+            float32 `(num_channels, num_samples)` of about a second, full scale 1. Integers of 24 bits and less are
+            exact.
+
+        Raises:
+            AudioFileError: damaged or truncated, or without a single sample.
+        """
+        limit = self.info.num_samples if "mov" in self._container.format.name and self._exact else None
+        waiting: list[np.ndarray] = []
+        num_waiting = num_samples = 0
+        for samples in self._decoded():
+            if limit is not None:  # an MP4 says in its edit list where the encoder's padding begins
+                samples = samples[:, : max(limit - num_samples, 0)]
+            num_samples += samples.shape[1]
+            num_waiting += samples.shape[1]
+            waiting.append(samples)
+            if num_waiting >= BLOCK_SECONDS * self.info.sampling_rate:
+                yield np.concatenate(waiting, axis=1)
+                waiting, num_waiting = [], 0
+        if num_waiting:
+            yield np.concatenate(waiting, axis=1)
+        self._check_length(num_samples)
+
+    def _decoded(self) -> Iterator[np.ndarray]:
+        to_float = av.AudioResampler(format="fltp")
+        lossless = self._stream.codec_context.name.startswith(LOSSLESS_CODECS)
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets)
+                frames = packet.decode()
+            except (StopIteration, av.EOFError):
+                return
+            except av.FFmpegError as error:
+                if lossless:
+                    raise AudioFileError(self.path, f"is damaged: {error.strerror}.") from None
+                continue
+            for frame in frames:
+                if (frame.sample_rate, frame.layout.nb_channels) != (self.info.sampling_rate, self.info.num_channels):
+                    raise AudioFileError(self.path, "changes its sampling rate or channels in the middle.")
+                if frame.format.name == "fltp":
+                    yield frame.to_ndarray()
+                else:
+                    yield from (converted.to_ndarray() for converted in to_float.resample(frame))
+
+    def _has_mp3_length(self) -> bool:
+        """Whether an MP3's first frame says its length; without it FFmpeg guesses from the first frames' bit rate."""
+        head = self._file.read(10)
+        size = 0
+        if head[:3] == b"ID3":
+            size = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0)))
+        self._file.seek(size)
+        first_frame = self._file.read(4096)
+        self._file.seek(0)
+        return b"Xing" in first_frame or b"Info" in first_frame
+
+    def _check_length(self, num_samples: int) -> None:
+        if num_samples == 0:
+            raise AudioFileError(self.path, "has no samples in it.")
+        if not self._exact:
+            return
+        rate, announced = self.info.sampling_rate, self.info.num_samples
+        if announced - num_samples > max(TOLERATED_SHARE * announced, TOLERATED_SECONDS * rate):
+            raise AudioFileError(
+                self.path, f"is truncated: {num_samples / rate:.1f} s of the {announced / rate:.1f} s it announces."
+            )
+
+
+class _Nameless:
+    """A file without its name."""
+
+    def __init__(self, file):
+        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+
+    def seekable(self) -> bool:
+        return True
+
+
+def _subtype(codec: av.AudioCodecContext) -> str:
+    if not codec.name.startswith(LOSSLESS_CODECS):
+        return "16"
+    if codec.name.startswith(("pcm_f", "pcm_s64")):
+        return "float"
+    return "16" if codec.name.startswith(("pcm_s16", "pcm_u8", "pcm_s8", "pcm_alaw", "pcm_mulaw")) else _depth(codec)
+
+
+def _depth(codec: av.AudioCodecContext) -> str:
+    return "16" if codec.format.name.startswith(("s16", "u8")) else "24"
+
+
+def read_audio(path: str | Path, audio_stream: int = 0) -> tuple[np.ndarray, int]:
+    """A whole file.
+
+    Args:
+        path: of the file.
+        audio_stream: which of its audio streams.
+
+    Returns:
+        float32 waveform `(num_channels, num_samples)` and its sampling rate in Hz.
+
+    Raises:
+        AudioFileError: see `AudioReader`.
+    """
+    with AudioReader(path, audio_stream) as reader:
+        return np.concatenate(list(reader.blocks()), axis=1), reader.info.sampling_rate
+
+
+__all__ = ["AudioFileError", "AudioInfo", "AudioReader", "read_audio"]

@@ -1,0 +1,220 @@
+"""Blocks of samples to audio files, which appear under their name when they are whole."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+import av
+import numpy as np
+
+from .audio_reading import AudioFileError
+
+SUBTYPES = ("16", "24", "float")
+LAYOUTS = ("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")
+MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+AAC_RATES = (7350, *MP3_RATES, 64000, 88200, 96000)
+
+
+@dataclass(frozen=True)
+class AudioFormat:
+    """What a file format is made of and what it can hold.
+
+    Attributes:
+        container: FFmpeg's name of the container.
+        codecs: FFmpeg's name of the codec for each subtype; a lossy format has one for all.
+        max_channels: that it holds.
+        sampling_rates: in Hz that it holds; empty for any up to `max_sampling_rate`.
+        max_sampling_rate: in Hz.
+        bit_rate: in bit/s, of lossy formats.
+        options: of the container; `{sampling_rate}` in them stands for the rate.
+    """
+
+    container: str
+    codecs: Mapping[str, str]
+    max_channels: int
+    sampling_rates: tuple[int, ...] = ()
+    max_sampling_rate: int = 655_350
+    bit_rate: int | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+FORMATS: Mapping[str, AudioFormat] = {
+    # RF64 where a file grows beyond the 4 GiB that a WAV can say.
+    "wav": AudioFormat(
+        "wav", {"16": "pcm_s16le", "24": "pcm_s24le", "float": "pcm_f32le"}, 64, options={"rf64": "auto"}
+    ),
+    "flac": AudioFormat("flac", dict.fromkeys(SUBTYPES, "flac"), 8),
+    "mp3": AudioFormat("mp3", dict.fromkeys(SUBTYPES, "libmp3lame"), 2, MP3_RATES, bit_rate=320_000),
+    # FFmpeg's Vorbis encoder changes the length, and Opus the rate; FLAC in Ogg changes nothing.
+    "ogg": AudioFormat("ogg", dict.fromkeys(SUBTYPES, "flac"), 8),
+    # The edit list that hides the encoder's padding counts in movie time, in milliseconds by default.
+    "m4a": AudioFormat(
+        "ipod",
+        dict.fromkeys(SUBTYPES, "aac"),
+        8,
+        AAC_RATES,
+        bit_rate=256_000,
+        options={"movie_timescale": "{sampling_rate}"},
+    ),
+}
+
+
+def check_format(format: str, sampling_rate: int, num_channels: int) -> AudioFormat:
+    """Says before any work is done whether a format can hold some audio.
+
+    Args:
+        format: a key of `FORMATS`.
+        sampling_rate: in Hz.
+        num_channels: of the audio.
+
+    Returns:
+        The format.
+
+    Raises:
+        ValueError: it cannot, or there is no such format; the message says which would.
+    """
+    if format not in FORMATS:
+        raise ValueError(f"format {format!r} is unknown: use one of {', '.join(FORMATS)}.")
+    found = FORMATS[format]
+    if num_channels > found.max_channels:
+        raise ValueError(f"{format} holds {found.max_channels} channels, not {num_channels}: use wav.")
+    rates = found.sampling_rates
+    if sampling_rate > found.max_sampling_rate or (rates and sampling_rate not in rates):
+        held = ", ".join(map(str, rates)) if rates else f"up to {found.max_sampling_rate}"
+        raise ValueError(f"{format} cannot hold {sampling_rate} Hz, only {held} Hz: use wav or flac.")
+    return found
+
+
+class AudioWriter:
+    """An audio file that is being written; use it as a context manager.
+
+    The samples go to a temporary file beside `path`, which is renamed to `path` when the context ends without an
+    exception, and removed when it ends with one.
+
+    Args:
+        path: of the file; its ending is the format, a key of `FORMATS`.
+        sampling_rate: in Hz.
+        num_channels: of every block.
+        subtype: "16", "24" (bits) or "float"; FLAC and Ogg hold at most 24 bits. Lossy formats have no depth.
+        tags: title, artist and so on.
+
+    Raises:
+        ValueError: a format that cannot hold this audio.
+        AudioFileError: a file that cannot be made there.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        sampling_rate: int,
+        num_channels: int,
+        *,
+        subtype: str = "16",
+        tags: Mapping[str, str] | None = None,
+    ):
+        self.path = Path(path)
+        found = check_format(self.path.suffix.lower().removeprefix("."), sampling_rate, num_channels)
+        if subtype not in SUBTYPES:
+            raise ValueError(f"subtype {subtype!r} is unknown: use one of {', '.join(SUBTYPES)}.")
+        self.sampling_rate, self.num_channels = sampling_rate, num_channels
+        self._partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
+        self._num_written = 0
+        self._layout = LAYOUTS[num_channels - 1] if num_channels <= len(LAYOUTS) else f"{num_channels}c"
+        try:
+            self._file = open(self._partial, "wb")
+        except OSError as error:
+            raise AudioFileError(self.path, f"cannot be written: {error.strerror}.") from None
+        try:
+            options = {key: value.format(sampling_rate=sampling_rate) for key, value in found.options.items()}
+            self._container = av.open(self._file, "w", format=found.container, container_options=options)
+            self._stream = self._container.add_stream(found.codecs[subtype], rate=sampling_rate)
+            codec = self._stream.codec_context
+            codec.layout = self._layout
+            if found.bit_rate:
+                # A quarter for a single channel would do; half is what stereo has for each.
+                self._stream.bit_rate = min(found.bit_rate, found.bit_rate // 2 * num_channels)
+            elif found.codecs[subtype] == "flac":
+                codec.format = "s16" if subtype == "16" else "s32"
+            # Ogg keeps tags with the stream, the others with the file.
+            owner = self._stream if found.container == "ogg" else self._container
+            owner.metadata.update(tags or {})
+        except BaseException:
+            self._discard()
+            raise
+
+    def __enter__(self) -> AudioWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self._discard()
+            return
+        try:
+            self._mux(None)
+            self._container.close()
+            self._file.close()
+            os.replace(self._partial, self.path)
+        except (OSError, av.FFmpegError) as failure:
+            self._discard()
+            raise AudioFileError(self.path, f"cannot be written: {failure.strerror}.") from None
+
+    def write(self, block: np.ndarray) -> None:
+        """Appends samples.
+
+        Args:
+            block: float32 `(num_channels, num_samples)`, full scale 1. Integer formats round to the nearest step;
+                what is beyond full scale is limited to it there.
+
+        Raises:
+            ValueError: another number of channels, or samples that are NaN or infinite.
+            AudioFileError: the file cannot be written, for example because the disk is full.
+        """
+        if block.ndim != 2 or len(block) != self.num_channels:
+            raise ValueError(f"the block has shape {block.shape}: use ({self.num_channels}, num_samples).")
+        if not np.isfinite(block).all():
+            raise ValueError(f"{self.path}: samples that are NaN or infinite cannot be written.")
+        if block.shape[1] == 0:
+            return
+        sample_format = self._stream.codec_context.format.name
+        samples = _convert(np.asarray(block, dtype=np.float32), sample_format)
+        frame = av.AudioFrame.from_ndarray(samples, format=sample_format, layout=self._layout)
+        frame.sample_rate, frame.pts = self.sampling_rate, self._num_written
+        self._num_written += block.shape[1]
+        try:
+            self._mux(frame)
+        except (OSError, av.FFmpegError) as error:
+            raise AudioFileError(self.path, f"cannot be written: {error.strerror}.") from None
+
+    def _mux(self, frame: av.AudioFrame | None) -> None:
+        for packet in self._stream.encode(frame):
+            self._container.mux(packet)
+
+    def _discard(self) -> None:
+        # What was not opened, or cannot be finished, is removed anyway.
+        with suppress(AttributeError, OSError, av.FFmpegError):
+            self._container.close()
+        with suppress(OSError):
+            self._file.close()
+        self._partial.unlink(missing_ok=True)
+
+
+def _convert(block: np.ndarray, sample_format: str) -> np.ndarray:
+    """`(num_channels, num_samples)` floats to FFmpeg's sample format, planar or packed."""
+    packed = block if sample_format.endswith("p") else block.T.reshape(1, -1)
+    if sample_format.startswith("flt"):
+        return np.ascontiguousarray(packed)
+    if sample_format.startswith("s16"):
+        return np.clip(np.rint(packed * 32768.0), -32768, 32767).astype(np.int16)
+    # 24 bits in the upper part of 32.
+    steps = np.clip(np.rint(packed.astype(np.float64) * 8388608.0), -8388608, 8388607)
+    return steps.astype(np.int32) << 8
+
+
+__all__ = ["FORMATS", "SUBTYPES", "AudioFormat", "AudioWriter", "check_format"]

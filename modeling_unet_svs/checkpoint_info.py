@@ -1,0 +1,46 @@
+"""What a checkpoint is, printed as a table."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from .checkpoint_loading import load_card
+from .modeling_unet_svs import UNetSVSModel
+
+
+def print_info(name: str, model: UNetSVSModel) -> None:
+    """Prints a checkpoint's shape, and its training data, licence and scores as its model card has them.
+
+    Args:
+        name: folder or model id that it was loaded from.
+        model: the loaded checkpoint.
+    """
+    config = model.config
+    table = Table(show_header=False, box=None, pad_edge=False)
+    highest = config.num_bins * config.sampling_rate / config.n_fft
+    rows = {
+        "checkpoint": name,
+        "stems": ", ".join(config.stems) + (f" ({config.residual}: what remains)" if config.residual else ""),
+        "sampling rate": f"{config.sampling_rate} Hz, up to {highest:.0f} Hz",
+        "channels": str(config.num_channels),
+        "spectrogram": f"{config.n_fft} samples every {config.hop_length}",
+        "bands": f"{config.num_bands} of {config.num_bins // config.num_bands} bins",
+        "patch": f"{config.num_frames} frames, {config.patch_samples / config.sampling_rate:.1f} s",
+        "parameters": f"{model.num_parameters():,}",
+    }
+    card = load_card(name)
+    data = card.data if card is not None else None
+    if data is not None:
+        datasets = data.datasets or []
+        rows["training data"] = ", ".join([datasets] if isinstance(datasets, str) else datasets) or "not said"
+        rows["licence"] = str(data.license_name or data.license or "not said")
+        for result in data.eval_results or []:
+            where = f"{result.dataset_name}, {result.dataset_split}" if result.dataset_split else result.dataset_name
+            rows[result.metric_name or result.metric_type] = f"{result.metric_value} ({where})"
+    for label, value in rows.items():
+        table.add_row(label, value)
+    Console(soft_wrap=True, highlight=False).print(table, markup=False)
+
+
+__all__ = ["print_info"]

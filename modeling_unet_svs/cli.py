@@ -1,0 +1,106 @@
+"""The command `unet-svs`."""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .audio_writing import FORMATS, SUBTYPES
+
+Format = Enum("Format", {name: name for name in FORMATS})
+Subtype = Enum("Subtype", {name: name for name in SUBTYPES})
+Device = Enum("Device", {name: name for name in ("auto", "cpu", "cuda", "mps")})
+FAILED, USAGE = 1, 2
+
+MODEL_HELP = "Folder or Hub id; the one that comes along if not given."
+
+app = typer.Typer(
+    help="Takes songs apart into vocals and accompaniment.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.command()
+def separate(
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Audio or video files, or folders.")],
+    output_dir: Annotated[Path, typer.Option(help="Stems go to OUTPUT_DIR/SONG/STEM.FORMAT.")] = Path("separated"),
+    model: Annotated[str | None, typer.Option(help=MODEL_HELP)] = None,
+    stem: Annotated[str, typer.Option(help="vocals, accompaniment (or another stem of the model), or all.")] = "all",
+    format: Annotated[Format, typer.Option(help="ogg is FLAC in Ogg.")] = Format.wav,
+    subtype: Annotated[
+        Subtype | None, typer.Option(help="Bits of wav, flac and ogg; the input's own if not given.")
+    ] = None,
+    device: Annotated[Device, typer.Option(help="auto takes a GPU where there is one.")] = Device.auto,
+    batch_size: Annotated[int, typer.Option(min=1, help="Patches that the network takes at once.")] = 4,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace stems that are already there.")] = False,
+) -> None:
+    """Take songs apart into stems of their length, rate and channels, which add up to the song."""
+    from .batch_separation import separate_all
+
+    failed = separate_all(
+        inputs,
+        output_dir,
+        model=_load(model, device.value),
+        stem=stem,
+        format=format.value,
+        subtype=subtype.value if subtype else None,
+        batch_size=batch_size,
+        overwrite=overwrite,
+    )
+    if failed:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def info(
+    model: Annotated[str | None, typer.Argument(help=MODEL_HELP)] = None,
+) -> None:
+    """Say what a checkpoint is: rate, bands, parameters, training data, scores."""
+    from .checkpoint_info import print_info
+
+    print_info(model or _default(), _load(model, "cpu"))
+
+
+def _default() -> str:
+    from . import DEFAULT_CHECKPOINT
+
+    return DEFAULT_CHECKPOINT
+
+
+def _load(model: str | None, device: str):
+    import torch
+    from huggingface_hub.utils import logging as hub_logging
+    from transformers.utils import logging
+
+    from .checkpoint_loading import load_checkpoint
+
+    hub_logging.set_verbosity_error()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    loaded = load_checkpoint(model or _default())
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        return loaded.to(device)
+    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built for the device
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"--device {device} cannot be used: {reason}") from None
+
+
+def main() -> None:
+    """Runs the command; exits with 0 (all good), 1 (some failed), 2 (wrong usage) or 130 (interrupted)."""
+    try:
+        app()
+    except ValueError as error:
+        print(f"unet-svs: {error}", file=sys.stderr)
+        sys.exit(USAGE)
+
+
+__all__ = ["app", "main"]

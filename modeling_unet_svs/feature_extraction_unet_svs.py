@@ -1,0 +1,86 @@
+"""Waveforms to the batch that the model's `forward` takes."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from transformers import BatchFeature, SequenceFeatureExtractor
+from transformers.utils import PaddingStrategy, TensorType
+
+from .stream import as_float32
+
+
+class UNetSVSFeatureExtractor(SequenceFeatureExtractor):
+    r"""
+    Gives waveforms the model's number of channels and pads them to a batch. The spectrogram is the model's own work,
+    and songs of other rates are [`UNetSVSModel.separate`]'s.
+
+    Args:
+        feature_size (`int`, *optional*, defaults to 1):
+            Audio channels of the model: 1 makes mono of stereo by the mean, 2 doubles mono.
+        sampling_rate (`int`, *optional*, defaults to 8192):
+            Rate in Hz that the model works at.
+        padding_value (`float`, *optional*, defaults to 0.0):
+            Sample that shorter waveforms are filled up with.
+    """
+
+    model_input_names = ["input_values"]
+
+    def __init__(self, feature_size: int = 1, sampling_rate: int = 8192, padding_value: float = 0.0, **kwargs):
+        super().__init__(feature_size=feature_size, sampling_rate=sampling_rate, padding_value=padding_value, **kwargs)
+
+    def __call__(
+        self,
+        audio: np.ndarray | torch.Tensor | list,
+        sampling_rate: int | None = None,
+        padding: bool | str | PaddingStrategy = True,
+        return_tensors: str | TensorType | None = None,
+    ) -> BatchFeature:
+        """One waveform or a list of them to `input_values`.
+
+        Args:
+            audio: waveform `(num_samples,)` or `(num_channels, num_samples)`, numpy or torch, or a list of such.
+            sampling_rate: in Hz, of all of them; to be given, so that no other rate goes unnoticed.
+            padding: `False` to refuse waveforms of different lengths; anything else pads them at the end.
+            return_tensors: `"pt"` or `"np"`.
+
+        Returns:
+            `input_values`, float32 `(batch, feature_size, num_samples)`.
+
+        Raises:
+            ValueError: another rate or number of channels, NaN or infinite samples, or nothing at all.
+        """
+        if sampling_rate is not None and sampling_rate != self.sampling_rate:
+            raise ValueError(
+                f"sampling_rate is {sampling_rate} Hz where the model works at {self.sampling_rate} Hz: "
+                "resample the waveform, or use model.separate, which takes any rate."
+            )
+        is_waveform = isinstance(audio, (np.ndarray, torch.Tensor)) or (len(audio) > 0 and np.isscalar(audio[0]))
+        waveforms = [self._with_channels(as_float32(waveform)) for waveform in ([audio] if is_waveform else audio)]
+        if not waveforms:
+            raise ValueError("audio is empty: give at least one waveform.")
+        longest = max(waveform.shape[1] for waveform in waveforms)
+        if padding is False and any(waveform.shape[1] != longest for waveform in waveforms):
+            raise ValueError("the waveforms differ in length: use padding=True.")
+        padded = [
+            np.pad(waveform, ((0, 0), (0, longest - waveform.shape[1])), constant_values=self.padding_value)
+            for waveform in waveforms
+        ]
+        return BatchFeature({"input_values": np.stack(padded)}, tensor_type=return_tensors or "np")
+
+    def _with_channels(self, waveform: np.ndarray) -> np.ndarray:
+        waveform = np.atleast_2d(waveform)
+        if waveform.ndim != 2 or waveform.shape[1] == 0:
+            raise ValueError(f"a waveform has shape {waveform.shape}: use (samples,) or (channels, samples).")
+        if len(waveform) == self.feature_size:
+            return waveform
+        if self.feature_size == 1:
+            return waveform.mean(axis=0, keepdims=True)
+        if len(waveform) == 1:
+            return np.repeat(waveform, self.feature_size, axis=0)
+        raise ValueError(f"a waveform has {len(waveform)} channels: use 1 or {self.feature_size}.")
+
+
+UNetSVSFeatureExtractor.register_for_auto_class()
+
+__all__ = ["UNetSVSFeatureExtractor"]

@@ -1,0 +1,102 @@
+"""What the tests share: a small model, songs made here, and the data sets where they are."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+
+from modeling_unet_svs import UNetSVSConfig, UNetSVSFeatureExtractor, UNetSVSModel, UNetSVSPipeline
+from modeling_unet_svs.audio_writing import AudioWriter
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = ROOT.parent / "shared" / "data"
+
+settings.register_profile("default", deadline=None, max_examples=25, derandomize=True, print_blob=True)
+settings.load_profile("default")
+
+
+def small_config(**changes) -> UNetSVSConfig:
+    """A stereo network of a few thousand parameters."""
+    shape = {
+        "num_channels": 2,
+        "sampling_rate": 16_000,
+        "n_fft": 256,
+        "hop_length": 64,
+        "num_frames": 32,
+        "context_frames": 8,
+        "hidden_sizes": (4, 8, 8),
+        "num_dropout_layers": 1,
+        "magnitude_scaling": "mean",
+    }
+    return UNetSVSConfig(**{**shape, **changes})
+
+
+def make_model(config: UNetSVSConfig) -> UNetSVSModel:
+    torch.manual_seed(0)
+    return UNetSVSModel(config).eval()
+
+
+@pytest.fixture(scope="session")
+def model() -> UNetSVSModel:
+    return make_model(small_config())
+
+
+@pytest.fixture(scope="session")
+def checkpoint(model, tmp_path_factory) -> Path:
+    """A folder as it is pushed to the Hub: weights, configurations and code."""
+    folder = tmp_path_factory.mktemp("checkpoint") / "small"
+    extractor = UNetSVSFeatureExtractor(model.config.num_channels, model.config.sampling_rate)
+    UNetSVSPipeline(model=model, feature_extractor=extractor).save_pretrained(folder)
+    return folder
+
+
+def noise(num_channels: int, num_samples: int, seed: int = 0, level: float = 0.1) -> np.ndarray:
+    """Music enough for a network that does not know any: noise whose level moves."""
+    rng = np.random.default_rng(seed)
+    envelope = 1 + np.sin(np.arange(num_samples) / 3000)
+    return (rng.standard_normal((num_channels, num_samples)) * envelope * level / 2).astype(np.float32)
+
+
+def write_song(path: Path, waveform: np.ndarray, sampling_rate: int = 44_100, **kwargs) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with AudioWriter(path, sampling_rate, len(waveform), **kwargs) as writer:
+        writer.write(waveform)
+    return path
+
+
+def run(*arguments: str | Path, env: dict[str, str] | None = None, cwd: Path = ROOT) -> subprocess.CompletedProcess:
+    """Runs a command with this Python's folder first on the path."""
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    environment |= {"HF_HUB_OFFLINE": "1", **(env or {})}
+    return subprocess.run(
+        [str(argument) for argument in arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=environment,
+        timeout=600,
+    )
+
+
+def _data(variable: str, folder: str) -> Path:
+    path = Path(os.environ.get(variable, DATA / folder))
+    if not path.is_dir():
+        pytest.skip(f"{variable} is not set and {folder} is not beside the repository")
+    return path
+
+
+@pytest.fixture(scope="session")
+def musdb_dir() -> Path:
+    return _data("UNET_SVS_MUSDB_DIR", "musdb18-7s")
+
+
+@pytest.fixture(scope="session")
+def mir1k_dir() -> Path:
+    return _data("UNET_SVS_MIR1K_DIR", "mir-1k")

@@ -1,0 +1,185 @@
+"""The promises of `separate` and `stream`, for any waveform."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modeling_unet_svs import UNetSVSConfig
+from modeling_unet_svs.separation import BLOCK_SECONDS
+
+from .conftest import make_model, noise, small_config
+
+rates = st.one_of(st.integers(4_000, 192_000), st.sampled_from([8_192, 16_000, 44_100, 48_000]))
+lengths = st.one_of(st.integers(1, 300), st.integers(300, 30_000))
+dtypes = st.sampled_from(["float32", "float64", "float16", "int16", "int32"])
+
+
+def full_scale(waveform: np.ndarray) -> np.ndarray:
+    if waveform.dtype.kind == "i":
+        return (waveform / -float(np.iinfo(waveform.dtype).min)).astype(np.float32)
+    return waveform.astype(np.float32)
+
+
+@given(rates, st.integers(1, 7), lengths, dtypes, st.integers(1, 5), st.integers(0, 99))
+def test_stems_have_the_mixtures_shape_and_add_up_to_it(model, rate, channels, length, dtype, batch_size, seed):
+    waveform = noise(channels, length, seed)
+    mixture = (waveform * np.iinfo(dtype).max).astype(dtype) if dtype.startswith("int") else waveform.astype(dtype)
+    stems = model.separate(mixture, rate, batch_size=batch_size)
+    assert list(stems) == ["vocals", "accompaniment"]
+    for stem in stems.values():
+        assert stem.shape == mixture.shape
+        assert stem.dtype == np.float32
+        assert np.isfinite(stem).all()
+    assert np.abs(sum(stems.values()) - full_scale(mixture)).max() <= 1e-5
+    again = model.separate(mixture, rate, batch_size=batch_size)
+    assert all(np.array_equal(stems[name], again[name]) for name in stems)
+
+
+@given(rates, st.integers(1, 3), lengths)
+def test_silence_in_silence_out(model, rate, channels, length):
+    for stem in model.separate(np.zeros((channels, length), dtype=np.float32), rate).values():
+        assert not stem.any()
+
+
+@given(st.integers(1, 40_000), st.integers(1, 3), st.data())
+def test_a_stream_gives_what_the_whole_gives_to_the_bit(model, length, channels, data):
+    rate = data.draw(st.sampled_from([4_000, 16_000, 22_050, 48_000]))
+    mixture = noise(channels, length)
+    whole = model.separate(mixture, rate, batch_size=2)
+    stream = model.stream(rate, channels, batch_size=2)
+    blocks: list[dict[str, np.ndarray] | None] = []
+    start = 0
+    while start < length:
+        size = data.draw(st.integers(1, 9_000))
+        blocks.append(stream.push(mixture[:, start : start + size]))
+        start += size
+        given_so_far = sum(block["vocals"].shape[1] for block in blocks if block)
+        assert min(start, length) - given_so_far <= stream.latency
+    blocks.append(stream.flush())
+    for name in whole:
+        joined = np.concatenate([block[name] for block in blocks if block], axis=1)
+        assert np.array_equal(joined, whole[name])
+
+
+def test_one_sample_at_a_time(model):
+    mixture = noise(1, 3_000)
+    stream = model.stream(16_000, 1, batch_size=1)
+    blocks = [stream.push(mixture[:, [index]]) for index in range(3_000)]
+    joined = np.concatenate([*(block["vocals"] for block in blocks if block), stream.flush()["vocals"]], axis=1)
+    assert np.array_equal(joined, model.separate(mixture, 16_000, batch_size=1)["vocals"])
+
+
+def test_a_flushed_stream_takes_no_more(model):
+    stream = model.stream(16_000, 1)
+    stream.flush()
+    with pytest.raises(RuntimeError, match="flushed"):
+        stream.push(np.zeros((1, 10), dtype=np.float32))
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor], ids=["numpy", "torch"])
+@pytest.mark.parametrize("shape", [(5_000,), (2, 5_000), (3, 2, 5_000)], ids=["samples", "channels", "batch"])
+def test_the_stems_are_of_the_mixtures_kind(model, kind, shape):
+    mixture = kind(np.random.default_rng(0).standard_normal(shape).astype(np.float32))
+    for stem in model.separate(mixture, 16_000).values():
+        assert type(stem) is type(mixture)
+        assert stem.shape == mixture.shape
+
+
+def test_each_song_of_a_batch_is_separated_by_itself(model):
+    batch = np.stack([noise(2, 9_000, seed) for seed in range(3)])
+    together = model.separate(batch, 22_050)["vocals"]
+    for item, song in enumerate(batch):
+        assert np.array_equal(together[item], model.separate(song, 22_050)["vocals"])
+
+
+def test_the_inverse_loses_nothing_where_the_mask_is_one():
+    """Patches, context and frames of any sizes put the waveform together again, from its first to its last sample."""
+    for changes in ({}, {"context_frames": 0}, {"hop_length": 200}, {"context_frames": 15}, {"num_bands": 4}):
+        model = make_model(small_config(**changes))
+        model.estimate_masks = lambda magnitude: torch.ones(magnitude.shape[0], 1, *magnitude.shape[1:])
+        mixture = noise(2, 20_000)
+        vocals = model.separate(mixture, 16_000)["vocals"]
+        # Where frames hardly overlap, rounding grows by the window's smallest overlap.
+        assert np.abs(vocals - mixture).max() < (1e-6 if "hop_length" not in changes else 1e-4)
+
+
+def test_a_song_of_many_blocks_is_not_cut_into_them(model):
+    """Stems change no more where patches and blocks meet than anywhere else: no clicks."""
+    length = 2 * BLOCK_SECONDS * 16_000 + 1234
+    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(length) / 16_000)[None].astype(np.float32)
+    vocals = model.separate(tone, 16_000)["vocals"][0]
+    jumps = np.abs(np.diff(vocals, 2))[1000:-1000]
+    assert jumps.max() < 3 * np.median(np.sort(jumps)[-len(jumps) // 10 :])
+
+
+def test_progress_is_told_up_to_the_end(model):
+    told = []
+    model.separate(noise(2, 50_000), 16_000, progress_callback=lambda done, total: told.append((done, total)))
+    assert told[-1] == (50_000, 50_000)
+    assert told == sorted(told)
+
+
+def test_separation_is_in_evaluation_mode_and_leaves_the_mode_as_it_was():
+    model = make_model(small_config())
+    expected = model.separate(noise(2, 5_000), 16_000)["vocals"]
+    model.train()
+    statistics = model.unets["vocals"].encoder[0].norm.running_mean.clone()
+    assert np.array_equal(model.separate(noise(2, 5_000), 16_000)["vocals"], expected)
+    assert model.training
+    assert torch.equal(model.unets["vocals"].encoder[0].norm.running_mean, statistics)
+
+
+def test_models_of_several_sources_and_without_a_residual():
+    several = make_model(small_config(sources=("vocals", "drums", "bass"), residual="other"))
+    stems = several.separate(noise(2, 9_000), 44_100)
+    assert list(stems) == ["vocals", "drums", "bass", "other"]
+    assert np.abs(sum(stems.values()) - noise(2, 9_000)).max() <= 1e-5
+    both = make_model(small_config(sources=("vocals", "accompaniment"), residual=None))
+    assert list(both.separate(noise(2, 9_000), 44_100)) == ["vocals", "accompaniment"]
+
+
+def test_the_papers_model_takes_stereo_at_44100_hz():
+    mixture = noise(2, 100_000)
+    stems = make_model(UNetSVSConfig()).separate(mixture, 44_100)
+    assert stems["vocals"].shape == mixture.shape
+    # The network ends at 4096 Hz: what is above remains in the accompaniment.
+    spectrum = np.abs(np.fft.rfft(stems["vocals"][0] * np.hanning(100_000)))
+    frequency = np.fft.rfftfreq(100_000, 1 / 44_100)
+    assert spectrum[frequency > 4500].max() < 1e-3 * spectrum[frequency < 4000].max()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_refused(model, value):
+    mixture = noise(2, 1_000)
+    mixture[1, 500] = value
+    with pytest.raises(ValueError, match="not finite"):
+        model.separate(mixture, 16_000)
+
+
+@pytest.mark.parametrize(
+    ("waveform", "rate", "what"),
+    [
+        (np.zeros((2, 100)), 3_999, "sampling_rate"),
+        (np.zeros((2, 100)), 192_001, "sampling_rate"),
+        (np.zeros((2, 100)), 44_100.5, "sampling_rate"),
+        (np.zeros((2, 0)), 44_100, "shape"),
+        (np.zeros((1, 1, 2, 100)), 44_100, "shape"),
+        (np.zeros((44_100, 2)), 44_100, "channels"),
+        (np.zeros((2, 100), dtype=complex), 44_100, "complex"),
+        (np.zeros((2, 100), dtype=bool), 44_100, "bool"),
+        (np.full((2, 100), 1e300), 44_100, "not finite"),
+    ],
+)
+def test_what_is_no_waveform_is_refused_in_one_line(model, waveform, rate, what):
+    with pytest.raises(ValueError, match=what) as raised:
+        model.separate(waveform, rate)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_batch_size_of_none_is_refused(model):
+    with pytest.raises(ValueError, match="batch_size"):
+        model.separate(noise(2, 100), 16_000, batch_size=0)

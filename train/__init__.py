@@ -1,0 +1,1 @@
+"""Trains and scores the models of `modeling_unet_svs`."""

@@ -1,0 +1,30 @@
+"""`accelerate launch train --recipe full_band --musdb_dir DIR --output_dir runs/full_band` (or `-m train`)."""
+
+import sys
+from pathlib import Path
+
+# `accelerate launch train` runs this folder as a program, with the folder itself on the path and not its parent.
+ROOT = str(Path(__file__).resolve().parent.parent)
+if ROOT not in sys.path:
+    sys.path.insert(0, ROOT)
+
+from train.arguments import parse_arguments  # noqa: E402
+from train.loop import train  # noqa: E402
+
+
+def main() -> int:
+    """Trains as the command line says.
+
+    Returns:
+        Exit code: 0 when trained, 2 when something the user gave cannot be used; the reason is one line on stderr.
+    """
+    try:
+        train(*parse_arguments())
+    except (ValueError, OSError) as error:
+        print(f"train: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""Scores of a model on whole songs while it trains."""
+
+from __future__ import annotations
+
+import datasets
+import numpy as np
+import torch
+from accelerate import Accelerator
+
+from modeling_unet_svs import UNetSVSModel
+
+from .decoded_cache import open_stem
+from .scores import sdr
+
+
+def song_stems(song: dict) -> dict[str, np.ndarray]:
+    """A decoded song's stems and their sums.
+
+    Args:
+        song: row made by `decode_songs`.
+
+    Returns:
+        Its stems, `accompaniment` (all but the vocals) and `mixture` (all), float32 `(num_channels, num_samples)`.
+    """
+    length = song["num_samples"]
+    stems = {
+        file["stem"]: np.asarray(open_stem(file["file"])[:, :length], dtype=np.float32) for file in song["stem_files"]
+    }
+    stems["accompaniment"] = sum(stem for name, stem in stems.items() if name != "vocals")
+    stems["mixture"] = stems["accompaniment"] + stems["vocals"]
+    return stems
+
+
+def validate(model: UNetSVSModel, songs: datasets.Dataset, accelerator: Accelerator) -> dict[str, float]:
+    """Separates songs and scores the stems; the songs are shared out between processes.
+
+    Args:
+        model: with weights to score.
+        songs: decoded to the model's rate and channels.
+        accelerator: of this process.
+
+    Returns:
+        `validation_sdr_<stem>`, mean over songs in dB, for each stem that the songs have, and `validation_sdr`, the
+        mean of those.
+    """
+    sums = np.zeros((2, len(model.config.stems)))
+    for song in songs.select(range(accelerator.process_index, len(songs), accelerator.num_processes)):
+        references = song_stems(song)
+        estimates = model.separate(references["mixture"], model.config.sampling_rate)
+        for index, (name, estimate) in enumerate(estimates.items()):
+            score = sdr(references[name], estimate) if name in references else float("nan")
+            if np.isfinite(score):
+                sums[:, index] += score, 1
+    totals = (
+        accelerator.reduce(torch.tensor(sums, dtype=torch.float32, device=accelerator.device), "sum").cpu().numpy()
+    )
+    scores = {
+        f"validation_sdr_{name}": float(total / count)
+        for name, total, count in zip(model.config.stems, *totals)
+        if count
+    }
+    return {**scores, "validation_sdr": float(np.mean(list(scores.values())))} if scores else {}
+
+
+__all__ = ["song_stems", "validate"]
