@@ -25,8 +25,19 @@ TECHNICAL_TAGS = {
     *("major_brand", "minor_version", "compatible_brands", "encoder", "creation_time", "handler_name", "language"),
     *("vendor_id", "duration", "encoded_by", "stems"),
 }
+# FFmpeg's sample formats: numpy's type and full scale.
+SAMPLE_TYPES = {
+    "u8": (np.dtype(np.uint8), 2.0**7),
+    "s16": (np.dtype(np.int16), 2.0**15),
+    "s32": (np.dtype(np.int32), 2.0**31),
+    "s64": (np.dtype(np.int64), 2.0**63),
+    "flt": (np.dtype(np.float32), 1.0),
+    "dbl": (np.dtype(np.float64), 1.0),
+}
 # What of an announced length may be missing before a file counts as truncated: an encoder's padding, not music.
 TOLERATED_SHARE, TOLERATED_SECONDS = 0.01, 0.1
+# RIFF sizes from here on are what programs write that do not know the size when they begin.
+UNKNOWN_RIFF_SIZE = 0x7FFF_0000
 BLOCK_SECONDS = 1
 
 
@@ -99,6 +110,7 @@ class AudioReader:
     def _open(self, audio_stream: int) -> None:
         if self.path.stat().st_size == 0:
             raise AudioFileError(self.path, "is empty (0 bytes).")
+        self._check_riff_size()
         has_mp3_length = self._has_mp3_length()
         try:
             # Without the file's name, which would let FFmpeg guess by its ending.
@@ -175,7 +187,6 @@ class AudioReader:
         self._check_length(num_samples)
 
     def _decoded(self) -> Iterator[np.ndarray]:
-        to_float = av.AudioResampler(format="fltp")
         lossless = self._stream.codec_context.name.startswith(LOSSLESS_CODECS)
         packets = self._container.demux(self._stream)
         while True:
@@ -191,10 +202,7 @@ class AudioReader:
             for frame in frames:
                 if (frame.sample_rate, frame.layout.nb_channels) != (self.info.sampling_rate, self.info.num_channels):
                     raise AudioFileError(self.path, "changes its sampling rate or channels in the middle.")
-                if frame.format.name == "fltp":
-                    yield frame.to_ndarray()
-                else:
-                    yield from (converted.to_ndarray() for converted in to_float.resample(frame))
+                yield _float_samples(frame)
 
     def _has_mp3_length(self) -> bool:
         """Whether an MP3's first frame says its length; without it FFmpeg guesses from the first frames' bit rate."""
@@ -206,6 +214,16 @@ class AudioReader:
         first_frame = self._file.read(4096)
         self._file.seek(0)
         return b"Xing" in first_frame or b"Info" in first_frame
+
+    def _check_riff_size(self) -> None:
+        """A WAV file that was cut ends where it ends, for FFmpeg; only its header tells that something is missing."""
+        head = self._file.read(8)
+        self._file.seek(0)
+        if head[:4] != b"RIFF":
+            return
+        announced, actual = 8 + int.from_bytes(head[4:], "little"), self.path.stat().st_size
+        if announced < UNKNOWN_RIFF_SIZE and announced - actual > TOLERATED_SHARE * announced:
+            raise AudioFileError(self.path, f"is truncated: {actual} bytes of the {announced} it announces.")
 
     def _check_length(self, num_samples: int) -> None:
         if num_samples == 0:
@@ -227,6 +245,21 @@ class _Nameless:
 
     def seekable(self) -> bool:
         return True
+
+
+def _float_samples(frame: av.AudioFrame) -> np.ndarray:
+    """A decoded frame as float32 `(num_channels, num_samples)`."""
+    dtype, full_scale = SAMPLE_TYPES[frame.format.name.removesuffix("p")]
+    num_channels, count = frame.layout.nb_channels, frame.samples
+    if frame.format.is_planar:
+        # `frame.to_ndarray` takes one plane too many where there are eight, and crashes.
+        samples = np.stack([np.frombuffer(plane, dtype, count) for plane in frame.planes[:num_channels]])
+    else:
+        samples = np.frombuffer(frame.planes[0], dtype, count * num_channels).reshape(count, num_channels).T
+    if dtype.kind == "f":
+        return samples.astype(np.float32)
+    centred = samples.astype(np.float32) - (full_scale if dtype.kind == "u" else 0)
+    return centred / np.float32(full_scale)
 
 
 def _subtype(codec: av.AudioCodecContext) -> str:

@@ -143,6 +143,8 @@ class AudioWriter:
             # Ogg keeps tags with the stream, the others with the file.
             owner = self._stream if found.container == "ogg" else self._container
             owner.metadata.update(tags or {})
+            # Now and not with the first samples, so that a file without any is still a file of its format.
+            self._container.start_encoding()
         except BaseException:
             self._discard()
             raise

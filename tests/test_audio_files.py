@@ -1,0 +1,242 @@
+"""Audio files: read by content, sample for sample, and written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modeling_unet_svs.audio_reading import AudioFileError, AudioReader, read_audio
+from modeling_unet_svs.audio_writing import FORMATS, SUBTYPES, AudioWriter, check_format
+
+from .conftest import noise, run, write_song
+
+LOSSLESS = ("wav", "flac", "ogg")
+STEP = {"16": 2.0**-15, "24": 2.0**-23, "float": 2.0**-23}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("audio")
+
+
+@given(
+    st.sampled_from(LOSSLESS),
+    st.sampled_from(SUBTYPES),
+    st.integers(4_000, 192_000),
+    st.integers(1, 8),
+    st.integers(1, 20_000),
+    st.lists(st.integers(1, 6_000), min_size=1, max_size=4),
+)
+def test_lossless_formats_give_back_what_went_in(folder, format, subtype, rate, channels, length, cuts):
+    """To half a step of the format, for any rate, channels, length and blocks."""
+    waveform = noise(channels, length)
+    path = folder / f"song.{format}"
+    with AudioWriter(path, rate, channels, subtype=subtype) as writer:
+        start = 0
+        while start < length:
+            size = cuts[start % len(cuts)]
+            writer.write(waveform[:, start : start + size])
+            start += size
+    read, read_rate = read_audio(path)
+    assert (read.shape, read_rate, read.dtype) == (waveform.shape, rate, np.float32)
+    tolerance = 0 if (format, subtype) == ("wav", "float") else 0.501 * STEP[subtype]
+    assert np.abs(read - waveform).max() <= tolerance
+    with AudioReader(path) as reader:
+        assert reader.info.num_samples == length
+        assert reader.info.subtype == (subtype if format == "wav" or subtype != "float" else "24")
+        assert sum(block.shape[1] for block in reader.blocks()) == length
+    write_song(path, read, rate, subtype=subtype)
+    assert np.array_equal(read_audio(path)[0], read)
+
+
+@pytest.mark.parametrize("format", ["mp3", "m4a"])
+@pytest.mark.parametrize(("rate", "channels"), [(44_100, 2), (48_000, 1), (22_050, 2)])
+@pytest.mark.parametrize("length", [5_000, 44_100, 100_001])
+def test_lossy_formats_keep_length_rate_and_channels(folder, format, rate, channels, length):
+    waveform = noise(channels, length)
+    waveform = np.cumsum(waveform, axis=1) * 0.01  # of low frequencies, as music is
+    read, read_rate = read_audio(write_song(folder / f"song.{format}", waveform, rate))
+    assert (read.shape, read_rate) == (waveform.shape, rate)
+    inside = slice(2_000, length - 2_000)
+    error = np.square(read - waveform)[:, inside].mean()
+    assert error < 0.01 * np.square(waveform)[:, inside].mean()
+
+
+def test_beyond_full_scale_is_limited_and_never_wraps(folder):
+    waveform = np.array([[1.5, -1.5, 1.0, -1.0]], dtype=np.float32)
+    for subtype in ("16", "24"):
+        read, _ = read_audio(write_song(folder / "loud.wav", waveform, 8_000, subtype=subtype))
+        assert read[0].tolist() == [1 - STEP[subtype], -1.0, 1 - STEP[subtype], -1.0]
+    assert np.array_equal(read_audio(write_song(folder / "loud.wav", waveform, 8_000, subtype="float"))[0], waveform)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_tags_are_kept(folder, format):
+    tags = {"title": "Für Elise", "artist": "Someone", "album": "日本"}
+    path = write_song(folder / f"tagged.{format}", noise(2, 5_000), tags=tags)
+    with AudioReader(path) as reader:
+        assert tags.items() <= reader.info.tags.items()
+
+
+def test_a_file_is_what_its_content_is(folder):
+    path = write_song(folder / "song.flac", noise(1, 1_000)).rename(folder / "song.mp3")
+    with AudioReader(path) as reader:
+        assert reader.info.codec == "flac"
+
+
+@pytest.mark.parametrize("name", ["-song.wav", "http:song.wav", "50% off %d.wav", "ü 日本 🎤.wav", "a:b,c;d.wav"])
+def test_names_are_names_and_nothing_else(folder, name):
+    assert read_audio(write_song(folder / name, noise(1, 100)))[0].shape == (1, 100)
+
+
+def test_every_stream_of_a_stem_file(musdb_dir):
+    path = sorted(musdb_dir.glob("test/*.stem.mp4"))[0]
+    streams = [read_audio(path, stream)[0] for stream in range(5)]
+    assert {stream.shape for stream in streams} == {streams[0].shape}
+    difference = streams[0] - sum(streams[1:])
+    assert np.square(difference).mean() < 0.01 * np.square(streams[0]).mean()
+    with pytest.raises(AudioFileError, match="5 audio streams"):
+        AudioReader(path, 5)
+
+
+def make_video(path: Path, with_sound: bool) -> Path:
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("mpeg4", rate=10)
+        video.width = video.height = 64
+        audio = container.add_stream("aac", rate=44_100, layout="mono") if with_sound else None
+        for _ in range(5):
+            frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), dtype=np.uint8))
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        if audio is not None:
+            sound = av.AudioFrame.from_ndarray(noise(1, 22_050), format="fltp", layout="mono")
+            sound.sample_rate, sound.pts = 44_100, 0
+            container.mux(audio.encode(sound))
+            container.mux(audio.encode(None))
+    return path
+
+
+def test_the_sound_of_a_video(folder):
+    samples, rate = read_audio(make_video(folder / "clip.mp4", with_sound=True))
+    assert rate == 44_100
+    assert abs(samples.shape[1] - 22_050) < 50
+
+
+def bad_files(folder: Path) -> dict[str, tuple[Path, str]]:
+    """What is wrong with a file, and what is said of it."""
+    folder.mkdir(exist_ok=True)
+    (folder / "empty.wav").write_bytes(b"")
+    (folder / "text.mp3").write_text("I am no song\n" * 1000)
+    (folder / "playlist.mp3").write_text(f"ffconcat version 1.0\nfile {folder / 'text.mp3'}\n")
+    write_song(folder / "zero.wav", np.zeros((1, 0), dtype=np.float32))
+    whole = write_song(folder / "whole.mp3", noise(2, 200_000)).read_bytes()
+    (folder / "truncated.mp3").write_bytes(whole[: len(whole) // 2])
+    whole = write_song(folder / "whole.flac", noise(2, 200_000)).read_bytes()
+    (folder / "truncated.flac").write_bytes(whole[: len(whole) // 2])
+    (folder / "damaged.flac").write_bytes(whole[:50_000] + bytes(5_000) + whole[55_000:])
+    whole = write_song(folder / "whole.wav", noise(2, 200_000)).read_bytes()
+    (folder / "truncated.wav").write_bytes(whole[: len(whole) // 2])
+    make_video(folder / "silent film.mp4", with_sound=False)
+    return {
+        "missing file": (folder / "missing.wav", "no such file"),
+        "folder": (folder, "folder"),
+        "empty file": (folder / "empty.wav", "empty"),
+        "text": (folder / "text.mp3", "no audio file"),
+        "playlist": (folder / "playlist.mp3", "no audio file"),
+        "no samples": (folder / "zero.wav", "no samples"),
+        "truncated mp3": (folder / "truncated.mp3", "truncated"),
+        "truncated flac": (folder / "truncated.flac", "truncated|damaged"),
+        "damaged flac": (folder / "damaged.flac", "damaged"),
+        "truncated wav": (folder / "truncated.wav", "truncated"),
+        "video without sound": (folder / "silent film.mp4", "no sound"),
+    }
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        *("missing file", "folder", "empty file", "text", "playlist", "no samples", "video without sound"),
+        *("truncated mp3", "truncated flac", "damaged flac", "truncated wav"),
+    ],
+)
+def test_what_cannot_be_read_is_an_error_of_one_line_that_names_it(folder, what):
+    path, said = bad_files(folder / "bad")[what]
+    with pytest.raises(AudioFileError, match=said) as raised:
+        read_audio(path)
+    assert str(raised.value).startswith(f"{path}: ")
+    assert "\n" not in str(raised.value)
+    assert str(pickle.loads(pickle.dumps(raised.value))) == str(raised.value)
+
+
+def test_a_damaged_frame_of_an_mp3_is_left_out_as_players_do(folder):
+    data = bytearray(write_song(folder / "scratched.mp3", noise(2, 200_000)).read_bytes())
+    data[60_000:60_100] = bytes(100)
+    (folder / "scratched.mp3").write_bytes(data)
+    assert abs(read_audio(folder / "scratched.mp3")[0].shape[1] - 200_000) < 5 * 1152
+
+
+def test_nothing_is_left_of_a_file_whose_writing_failed(tmp_path):
+    target = write_song(tmp_path / "song.wav", noise(1, 100))
+    before = target.read_bytes()
+    with pytest.raises(KeyboardInterrupt), AudioWriter(target, 44_100, 1) as writer:
+        writer.write(noise(1, 50))
+        raise KeyboardInterrupt
+    with pytest.raises(ValueError, match="NaN"), AudioWriter(target, 44_100, 1) as writer:
+        writer.write(np.full((1, 10), np.nan, dtype=np.float32))
+    assert target.read_bytes() == before
+    assert os.listdir(tmp_path) == ["song.wav"]
+
+
+def test_a_full_disk_is_one_clear_line_and_leaves_nothing(tmp_path):
+    code = (
+        "import resource, sys, signal, numpy as np; from modeling_unet_svs.audio_writing import AudioWriter;"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (100000, 100000))\n"
+        "with AudioWriter(sys.argv[1], 44100, 1) as writer:\n"
+        "    for _ in range(10): writer.write(np.zeros((1, 44100), dtype=np.float32))\n"
+    )
+    done = run(sys.executable, "-c", code, tmp_path / "song.wav")
+    assert done.stderr.strip().splitlines()[-1].endswith("song.wav: cannot be written: File too large.")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(AudioFileError, match="cannot be written"):
+        AudioWriter(tmp_path / "nowhere" / "song.wav", 44_100, 1)
+
+
+@pytest.mark.parametrize(
+    ("format", "rate", "channels", "said"),
+    [
+        ("mp3", 96_000, 2, "mp3 cannot hold 96000 Hz.*use wav or flac"),
+        ("mp3", 44_100, 6, "mp3 holds 2 channels, not 6: use wav"),
+        ("m4a", 192_000, 2, "m4a cannot hold 192000 Hz"),
+        ("flac", 44_100, 9, "flac holds 8 channels"),
+        ("aiff", 44_100, 2, "format 'aiff' is unknown: use one of wav, flac, mp3, ogg, m4a"),
+    ],
+)
+def test_what_a_format_cannot_hold_is_said_before_any_work(format, rate, channels, said):
+    with pytest.raises(ValueError, match=said):
+        check_format(format, rate, channels)
+
+
+def test_no_system_ffmpeg_is_needed(tmp_path):
+    song = write_song(tmp_path / "song.mp3", noise(2, 44_100))
+    code = (
+        "import sys; from modeling_unet_svs.audio_reading import read_audio;"
+        "from modeling_unet_svs.audio_writing import AudioWriter;"
+        "waveform, rate = read_audio(sys.argv[1]);"
+        "writer = AudioWriter(sys.argv[1] + '.m4a', rate, 2); writer.__enter__(); writer.write(waveform);"
+        "writer.__exit__(None, None, None); print(read_audio(sys.argv[1] + '.m4a')[0].shape)"
+    )
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    done = run(sys.executable, "-c", code, song, env={"PATH": str(empty)})
+    assert done.stdout.strip() == "(2, 44100)", done.stderr
