@@ -210,8 +210,9 @@ class AudioWriter:
 def _convert(block: np.ndarray, sample_format: str) -> np.ndarray:
     """`(num_channels, num_samples)` floats to FFmpeg's sample format, planar or packed."""
     packed = block if sample_format.endswith("p") else block.T.reshape(1, -1)
+    packed = np.ascontiguousarray(packed)
     if sample_format.startswith("flt"):
-        return np.ascontiguousarray(packed)
+        return packed
     if sample_format.startswith("s16"):
         return np.clip(np.rint(packed * 32768.0), -32768, 32767).astype(np.int16)
     # 24 bits in the upper part of 32.

@@ -12,8 +12,9 @@ import pytest
 import torch
 from hypothesis import settings
 
-from modeling_unet_svs import UNetSVSConfig, UNetSVSFeatureExtractor, UNetSVSModel, UNetSVSPipeline
+from modeling_unet_svs import UNetSVSConfig, UNetSVSModel
 from modeling_unet_svs.audio_writing import AudioWriter
+from train.saving import save_model
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data"
@@ -52,8 +53,7 @@ def model() -> UNetSVSModel:
 def checkpoint(model, tmp_path_factory) -> Path:
     """A folder as it is pushed to the Hub: weights, configurations and code."""
     folder = tmp_path_factory.mktemp("checkpoint") / "small"
-    extractor = UNetSVSFeatureExtractor(model.config.num_channels, model.config.sampling_rate)
-    UNetSVSPipeline(model=model, feature_extractor=extractor).save_pretrained(folder)
+    save_model(model, folder)
     return folder
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from pathlib import Path
 
 from accelerate import Accelerator
+
+from .saving import replace_folder
 
 PATTERN = re.compile(r"checkpoint-(\d+)")
 
@@ -70,8 +71,7 @@ def save_checkpoint(accelerator: Accelerator, output_dir: Path, step: int, total
     accelerator.save_state(str(partial))
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        shutil.rmtree(target, ignore_errors=True)
-        os.replace(partial, target)
+        replace_folder(partial, target)
         for old in list_checkpoints(output_dir)[:-total_limit]:
             shutil.rmtree(old)
 

@@ -20,6 +20,7 @@ from .arguments import TrainingArguments
 from .checkpoints import find_checkpoint, save_checkpoint
 from .data import load_songs
 from .mixing import MixingArguments, RandomMixes
+from .saving import replace_folder, save_model
 from .validation import validate
 
 
@@ -71,6 +72,8 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
             num_workers=training.num_workers,
             drop_last=True,
             prefetch_factor=4 if training.num_workers else None,
+            # Of its own: a loader draws a number when it starts, and a resumed run starts one more than another.
+            generator=torch.Generator().manual_seed(training.seed),
         )
     )
     accelerator.init_trackers("train", config={**asdict(training), **asdict(mixing)})
@@ -109,12 +112,13 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
             tqdm.write(f"step {step}: " + ", ".join(f"{name} {value:.2f}" for name, value in scores.items()))
             if scores and accelerator.is_main_process and scores["validation_sdr"] > best_sdr:
                 best_sdr = scores["validation_sdr"]
-                average.module.save_pretrained(output_dir / "best")
+                save_model(average.module, output_dir / "partial-best")
+                replace_folder(output_dir / "partial-best", output_dir / "best")
         if step % training.checkpointing_steps == 0 or step == training.max_train_steps:
             save_checkpoint(accelerator, output_dir, step, training.checkpoints_total_limit)
     progress.close()
     if accelerator.is_main_process:
-        average.module.save_pretrained(output_dir)
+        save_model(average.module, output_dir)
     accelerator.end_training()
 
 

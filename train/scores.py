@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec, spec_from_file_location
+from types import ModuleType
+
 import numpy as np
 
 
@@ -33,13 +37,29 @@ def museval_sdr(references: np.ndarray, estimates: np.ndarray, sampling_rate: in
     Returns:
         SDR in dB for each stem; NaN where no frame has both a reference and an estimate that are not silent.
     """
-    import museval
-
     # museval takes (stems, samples, channels).
     arrays = [np.swapaxes(array, 1, 2) for array in (references, estimates)]
-    frames, _, _, _ = museval.evaluate(*arrays, win=sampling_rate, hop=sampling_rate)
+    frames = museval_metrics().bss_eval(*arrays, window=sampling_rate, hop=sampling_rate)[0]
     finite = [values[np.isfinite(values)] for values in frames]
     return [float(np.median(values)) if values.size else float("nan") for values in finite]
 
 
-__all__ = ["museval_sdr", "sdr"]
+def museval_metrics() -> ModuleType:
+    """The museval library's scores alone: the library as a whole refuses to be imported without a system FFmpeg.
+
+    Returns:
+        The module `museval.metrics`.
+
+    Raises:
+        ImportError: museval is not installed.
+    """
+    package = PathFinder.find_spec("museval")
+    if package is None:
+        raise ImportError("scores need museval: pip install museval")
+    spec = spec_from_file_location("museval_metrics", f"{package.submodule_search_locations[0]}/metrics.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+__all__ = ["museval_metrics", "museval_sdr", "sdr"]

@@ -1,0 +1,72 @@
+"""Data sets of the real formats, made here and tiny."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import av
+import numpy as np
+
+from train.songs import MUSDB18_VALIDATION, STEM_STREAMS
+
+from .conftest import noise, write_song
+
+RATE = 44_100
+TRAIN_SONGS = ("Somebody - One", "Somebody - Two", "Somebody - Three")
+SONGS = {"train": (*TRAIN_SONGS, MUSDB18_VALIDATION[0]), "test": ("Nobody - Four",)}
+
+
+def stems_of(song: str, num_samples: int = RATE) -> dict[str, np.ndarray]:
+    """A voice that is a tone, and backing that is noise."""
+    seed = sum(song.encode())
+    time = np.arange(num_samples) / RATE
+    stems = {}
+    for index, name in enumerate(("drums", "bass", "other")):
+        # Of low frequencies, as music is: a lossy codec does not keep white noise.
+        rows = noise(2, num_samples, seed + index)
+        stems[name] = np.stack([np.convolve(row, np.hanning(64) / 8, "same") for row in rows]).astype(np.float32)
+    stems["vocals"] = np.tile(0.2 * np.sin(2 * np.pi * (300 + seed % 200) * time), (2, 1)).astype(np.float32)
+    return stems
+
+
+def make_stem_file(path: Path, stems: Mapping[str, np.ndarray]) -> Path:
+    """A MUSDB18 file: five AAC streams, the mixture first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    waveforms = [sum(stems.values()), *(stems[name] for name in STEM_STREAMS)]
+    with av.open(str(path), "w", format="mp4", options={"movie_timescale": str(RATE)}) as container:
+        streams = [container.add_stream("aac", rate=RATE, layout="stereo", bit_rate=256_000) for _ in waveforms]
+        for stream, waveform in zip(streams, waveforms):
+            frame = av.AudioFrame.from_ndarray(waveform, format="fltp", layout="stereo")
+            frame.sample_rate, frame.pts = RATE, 0
+            container.mux([*stream.encode(frame), *stream.encode(None)])
+    return path
+
+
+def make_musdb18(folder: Path) -> Path:
+    for split, songs in SONGS.items():
+        for song in songs:
+            make_stem_file(folder / split / f"{song}.stem.mp4", stems_of(song))
+    return folder
+
+
+def make_musdb18_hq(folder: Path) -> Path:
+    for split, songs in SONGS.items():
+        for song in songs:
+            stems = stems_of(song)
+            for name, waveform in [*stems.items(), ("mixture", sum(stems.values()))]:
+                write_song(folder / split / song / f"{name}.wav", waveform, RATE)
+    return folder
+
+
+def make_mir1k(folder: Path) -> Path:
+    for clip in ("amy_1_01", "amy_1_02", "jmzen_1_01"):
+        stems = stems_of(clip, 32_000)
+        write_song(folder / f"{clip}.wav", np.stack([stems["other"][0], stems["vocals"][0]]), 16_000)
+    return folder
+
+
+def make_instrumentals(folder: Path) -> Path:
+    write_song(folder / "game" / "theme.ogg", stems_of("theme")["other"], RATE)
+    write_song(folder / "march.mp3", stems_of("march")["other"], RATE)
+    return folder

@@ -1,0 +1,257 @@
+"""`unet-svs`: what people type, what they get, and what they are told."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from modeling_unet_svs.audio_reading import AudioReader, read_audio
+from modeling_unet_svs.cli import main
+
+from .conftest import noise, run, write_song
+from .test_audio_files import bad_files
+
+OK, FAILED, USAGE = 0, 1, 2
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capfd):
+    """Runs `unet-svs` in this process, which spares its start, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["unet-svs", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as exited:
+            main()
+        said = capfd.readouterr()
+        return SimpleNamespace(returncode=exited.value.code, stdout=said.out, stderr=said.err)
+
+    return call
+
+
+@pytest.fixture
+def unet_svs(command, checkpoint):
+    """Runs `unet-svs separate` with the small model."""
+    return lambda *arguments: command("separate", *arguments, "--model", checkpoint)
+
+
+def stems_of(folder: Path, format: str = "wav") -> dict[str, np.ndarray]:
+    return {name: read_audio(folder / f"{name}.{format}")[0] for name in ("vocals", "accompaniment")}
+
+
+def assert_one_line(stderr: str, *parts: str) -> None:
+    lines = stderr.strip().splitlines()
+    assert len(lines) == 1, stderr
+    for part in parts:
+        assert part in lines[0]
+
+
+@pytest.mark.parametrize("subtype", ["16", "24", "float"])
+@pytest.mark.parametrize(("rate", "channels"), [(44_100, 2), (48_000, 1), (8_000, 3)])
+def test_stems_have_the_songs_length_rate_channels_and_depth_and_add_up_to_it(
+    unet_svs, tmp_path, subtype, rate, channels
+):
+    mixture, _ = read_audio(write_song(tmp_path / "song.wav", noise(channels, 70_001), rate, subtype=subtype))
+    done = unet_svs("song.wav")
+    assert done.returncode == OK, done.stderr
+    assert done.stdout.split() == ["separated/song/vocals.wav", "separated/song/accompaniment.wav"]
+    stems = stems_of(tmp_path / "separated" / "song")
+    assert np.abs(sum(stems.values()) - mixture).max() <= {"16": 2.0**-15, "24": 1e-5, "float": 1e-5}[subtype]
+    for name, stem in stems.items():
+        assert stem.shape == mixture.shape
+        with AudioReader(tmp_path / "separated" / "song" / f"{name}.wav") as reader:
+            assert (reader.info.sampling_rate, reader.info.subtype) == (rate, subtype)
+
+
+@pytest.mark.parametrize("format", ["flac", "mp3", "ogg", "m4a"])
+def test_every_format_goes_in_and_comes_out_with_the_songs_tags(unet_svs, tmp_path, format):
+    tags = {"title": "Für Elise", "artist": "Someone"}
+    write_song(tmp_path / f"song.{format}", noise(2, 60_001), tags=tags)
+    done = unet_svs(f"song.{format}", "--format", format)
+    assert done.returncode == OK, done.stderr
+    for name, stem in stems_of(tmp_path / "separated" / "song", format).items():
+        assert stem.shape == (2, 60_001)
+        with AudioReader(tmp_path / "separated" / "song" / f"{name}.{format}") as reader:
+            assert tags.items() <= reader.info.tags.items()
+
+
+def test_one_stem_alone(unet_svs, tmp_path):
+    write_song(tmp_path / "song.wav", noise(2, 9_000))
+    assert unet_svs("song.wav", "--stem", "vocals", "--output-dir", "here").returncode == OK
+    assert os.listdir(tmp_path / "here" / "song") == ["vocals.wav"]
+
+
+def test_the_files_of_a_folder_keep_their_places(unet_svs, tmp_path):
+    for name in ("a.wav", "album/b.flac", "album/cd 2/ü.mp3"):
+        write_song(tmp_path / "music" / name, noise(1, 9_000))
+    (tmp_path / "music" / "cover.jpg").write_bytes(b"no song")
+    done = unet_svs("music")
+    assert done.returncode == OK, done.stderr
+    found = {str(path.relative_to(tmp_path / "separated")) for path in tmp_path.glob("separated/**/vocals.wav")}
+    assert found == {"a/vocals.wav", "album/b/vocals.wav", "album/cd 2/ü/vocals.wav"}
+
+
+def test_what_is_there_stays_there(unet_svs, tmp_path):
+    write_song(tmp_path / "song.wav", noise(2, 9_000))
+    vocals = tmp_path / "separated" / "song" / "vocals.wav"
+    vocals.parent.mkdir(parents=True)
+    vocals.write_text("mine")
+    done = unet_svs("song.wav")
+    assert done.returncode == OK
+    assert_one_line(done.stderr, "song.wav", "vocals.wav is there already", "--overwrite")
+    assert vocals.read_text() == "mine"
+    assert unet_svs("song.wav", "--overwrite").returncode == OK
+    assert read_audio(vocals)[0].shape == (2, 9_000)
+
+
+def test_where_it_would_clip_both_stems_are_scaled_by_the_same_factor(unet_svs, tmp_path):
+    """A float song far beyond full scale, whose stems are asked for in 16 bits."""
+    mixture = noise(2, 60_000, level=4.0)
+    write_song(tmp_path / "loud.wav", mixture, subtype="float")
+    done = unet_svs("loud.wav", "--subtype", "16")
+    assert_one_line(done.stderr, "loud.wav", "quieter by a factor of")
+    scale = float(done.stderr.split("factor of ")[1].split(",")[0])
+    stems = stems_of(tmp_path / "separated" / "loud")
+    peak = max(np.abs(stem).max() for stem in stems.values())
+    assert 0.999 < peak <= 1
+    assert np.abs(sum(stems.values()) - scale * mixture).max() < 1e-3
+    assert unet_svs("loud.wav", "--overwrite").stderr == ""
+    assert np.abs(sum(stems_of(tmp_path / "separated" / "loud").values()) - mixture).max() <= 1e-5
+
+
+def test_a_broken_song_is_told_and_the_others_go_on(unet_svs, tmp_path):
+    write_song(tmp_path / "good.wav", noise(2, 9_000))
+    bad = bad_files(tmp_path / "bad")
+    broken = ("missing file", "text", "truncated mp3", "no samples", "video without sound", "damaged flac")
+    done = unet_svs(*(bad[what][0] for what in broken), "good.wav")
+    assert done.returncode == FAILED
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == len(broken)
+    for line, what in zip(lines, broken):
+        assert line.startswith(f"unet-svs: {bad[what][0]}: ")
+    assert sorted(path.name for path in tmp_path.glob("separated/**/*") if path.is_file()) == [
+        "accompaniment.wav",
+        "vocals.wav",
+    ]
+
+
+def test_a_folder_without_songs(unet_svs, tmp_path):
+    (tmp_path / "empty").mkdir()
+    done = unet_svs("empty")
+    assert done.returncode == FAILED
+    assert_one_line(done.stderr, "empty", "has no audio files in it")
+
+
+def test_two_songs_of_one_name_do_not_overwrite_each_other(unet_svs, tmp_path):
+    for name in ("song.wav", "song.flac"):
+        write_song(tmp_path / name, noise(1, 9_000))
+    done = unet_svs("song.wav", "song.flac")
+    assert done.returncode == FAILED
+    assert_one_line(done.stderr, "song.flac", "stems of song.wav")
+
+
+def test_an_output_folder_that_cannot_be_written(unet_svs, tmp_path):
+    write_song(tmp_path / "song.wav", noise(1, 9_000))
+    (tmp_path / "file").write_text("no folder")
+    done = unet_svs("song.wav", "--output-dir", "file/separated")
+    assert done.returncode == USAGE
+    assert_one_line(done.stderr, "--output-dir file/separated")
+    assert (tmp_path / "file").read_text() == "no folder"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--stem", "drums"], "--stem drums: the model has vocals, accompaniment, or all"),
+        (["--format", "aiff"], "aiff"),
+        (["--subtype", "8"], "8"),
+        (["--batch-size", "0"], "--batch-size"),
+        (["--nonsense"], "--nonsense"),
+    ],
+)
+def test_wrong_usage_is_told_before_any_work(unet_svs, tmp_path, arguments, part):
+    write_song(tmp_path / "song.wav", noise(1, 9_000))
+    done = unet_svs("song.wav", *arguments)
+    assert done.returncode == USAGE
+    assert part in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "separated").exists()
+
+
+def damaged_checkpoints(checkpoint: Path, folder: Path) -> dict[str, tuple[Path | str, str]]:
+    """What is wrong with a model, and what is said of it."""
+    truncated, garbage, other, pickled, empty = (
+        folder / name for name in ("truncated", "garbage", "other", "pickled", "empty")
+    )
+    for copy in (truncated, garbage, other, pickled):
+        shutil.copytree(checkpoint, copy)
+    weights = (checkpoint / "model.safetensors").read_bytes()
+    (truncated / "model.safetensors").write_bytes(weights[: len(weights) // 2])
+    (garbage / "model.safetensors").write_bytes(b"\xff" * 1000)
+    (other / "config.json").write_text('{"model_type": "bert"}')
+    (pickled / "model.safetensors").unlink()
+    (pickled / "pytorch_model.bin").write_bytes(pickle.dumps({}))
+    empty.mkdir()
+    return {
+        "unknown id": ("nobody/no-such-model", "is no folder here, and no model on the Hugging Face Hub"),
+        "truncated weights": (truncated, "safetensors"),
+        "garbage for weights": (garbage, "safetensors"),
+        "another kind of model": (other, "bert"),
+        "a pickle": (pickled, "safetensors"),
+        "an empty folder": (empty, "config.json"),
+    }
+
+
+@pytest.mark.parametrize(
+    "what",
+    ["unknown id", "truncated weights", "garbage for weights", "another kind of model", "a pickle", "an empty folder"],
+)
+def test_a_model_that_cannot_be_loaded_is_one_clear_line(command, checkpoint, tmp_path, what):
+    write_song(tmp_path / "song.wav", noise(1, 9_000))
+    model, said = damaged_checkpoints(checkpoint, tmp_path / "models")[what]
+    done = command("separate", "song.wav", "--model", model)
+    assert done.returncode == USAGE
+    assert_one_line(done.stderr, f"unet-svs: model {model}", said)
+    assert not (tmp_path / "separated").exists()
+
+
+def test_no_ffmpeg_and_no_path_are_needed(checkpoint, tmp_path):
+    write_song(tmp_path / "song.mp3", noise(2, 9_000))
+    program = Path(sys.executable).parent / "unet-svs"
+    arguments = ("song.mp3", "--model", checkpoint, "--format", "m4a")
+    done = run(program, "separate", *arguments, cwd=tmp_path, env={"PATH": ""})
+    assert done.returncode == OK, done.stderr
+    assert stems_of(tmp_path / "separated" / "song", "m4a")["vocals"].shape == (2, 9_000)
+
+
+def test_a_stem_file_of_musdb18_is_a_song(unet_svs, tmp_path, musdb_dir):
+    path = sorted(musdb_dir.glob("test/*.stem.mp4"))[0]
+    done = unet_svs(path)
+    assert done.returncode == OK, done.stderr
+    mixture, rate = read_audio(path)
+    (folder,) = (tmp_path / "separated").iterdir()
+    stems = stems_of(folder)
+    assert np.abs(sum(stems.values()) - mixture).max() <= 2.0**-15 + 1e-5
+    assert rate == 44_100
+
+
+def test_info_says_what_a_checkpoint_is(command, checkpoint, model):
+    done = command("info", checkpoint)
+    assert done.returncode == OK, done.stderr
+    for part in ("vocals, accompaniment", "16000 Hz", f"{model.num_parameters():,}"):
+        assert part in done.stdout
+
+
+def test_help_is_help():
+    done = run("unet-svs", "--help")
+    assert done.returncode == OK
+    assert "separate" in done.stdout
+    assert "info" in done.stdout

@@ -1,0 +1,87 @@
+"""`python -m train.package_checkpoint runs/full_band/best modeling_unet_svs/checkpoint`: what comes with the package."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import torch
+from transformers.utils import logging
+
+from modeling_unet_svs import UNetSVSFeatureExtractor, UNetSVSModel
+from modeling_unet_svs.checkpoint_loading import load_checkpoint
+
+from .saving import replace_folder
+
+CARD = Path(__file__).resolve().parent.parent / "model_card.md"
+# What a folder says of code that it brings along; this one's code is the package around it.
+REMOTE_CODE = ("auto_map", "custom_pipelines")
+
+
+def package_checkpoint(source: str | Path, target: str | Path) -> None:
+    """Writes a checkpoint with its convolutions in half precision, for half the size, and the model card.
+
+    Loaded again, it is in full precision: `config.json` says float32. Batch normalisation keeps its 32 bits.
+
+    Args:
+        source: folder of a trained model.
+        target: folder to write, in place of what is there.
+
+    Raises:
+        ValueError: a source that is no model, or weights that half precision cannot hold.
+    """
+    model, target = load_checkpoint(source), Path(target)
+    partial = target.with_name(f".partial-{target.name}")
+    shutil.rmtree(partial, ignore_errors=True)
+    model.save_pretrained(partial, state_dict=half_precision(model))
+    UNetSVSFeatureExtractor(model.config.num_channels, model.config.sampling_rate).save_pretrained(partial)
+    for code in partial.glob("*.py"):
+        code.unlink()
+    for path in partial.glob("*.json"):
+        values = {key: value for key, value in json.loads(path.read_text()).items() if key not in REMOTE_CODE}
+        path.write_text(json.dumps(values, indent=2) + "\n")
+    if CARD.is_file():
+        shutil.copy(CARD, partial / "README.md")
+    replace_folder(partial, target)
+
+
+def half_precision(model: UNetSVSModel) -> dict[str, torch.Tensor]:
+    """A model's state with its convolutions' weights as float16.
+
+    Args:
+        model: in full precision.
+
+    Returns:
+        State by name.
+
+    Raises:
+        ValueError: a weight that is beyond what float16 holds.
+    """
+    state = {
+        name: tensor.half() if name.endswith("conv.weight") or name.endswith("mask.weight") else tensor
+        for name, tensor in model.state_dict().items()
+    }
+    overflown = [name for name, tensor in state.items() if not tensor.isfinite().all()]
+    if overflown:
+        raise ValueError(f"{overflown[0]} has values that half precision cannot hold.")
+    return state
+
+
+def main() -> int:
+    """Packages a checkpoint; exits with 2 where it cannot be."""
+    logging.disable_progress_bar()
+    if len(sys.argv) != 3:
+        print("usage: python -m train.package_checkpoint SOURCE TARGET", file=sys.stderr)
+        return 2
+    try:
+        package_checkpoint(*sys.argv[1:])
+    except (ValueError, OSError) as error:
+        print(f"package_checkpoint: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
