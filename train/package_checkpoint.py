@@ -1,4 +1,4 @@
-"""`python -m train.package_checkpoint runs/full_band/best modeling_unet_svs/checkpoint`: what comes with the package."""
+"""`python -m train.package_checkpoint runs/full_band modeling_unet_svs/checkpoint`: what comes with the package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model to a folder that is whole: weights, configurations and the code that a process without this package needs."""
+"""A model to a folder that is whole: weights, configurations and the code for those who lack this package."""
 
 from __future__ import annotations
 
