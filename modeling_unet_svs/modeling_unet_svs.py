@@ -149,10 +149,14 @@ class UNetSVSModel(PreTrainedModel):
             magnitude: `(batch, num_channels, bins, num_frames)`, of the mixture.
 
         Returns:
-            `(batch, 1, 1, 1)`, the largest or the mean magnitude (`config.magnitude_scaling`), 1 for digital silence.
+            `(batch, 1, 1, 1)`, the largest magnitude, or the mean of those frames that are not digital silence
+            (`config.magnitude_scaling`); 1 where all are.
         """
-        flat = magnitude.flatten(1)
-        scale = flat.amax(1) if self.config.magnitude_scaling == "max" else flat.mean(1)
+        loudest = magnitude.amax(dim=(1, 2))
+        scale = loudest.amax(1)
+        if self.config.magnitude_scaling == "mean":
+            num_heard = (loudest > SILENT_MAGNITUDE).sum(1)
+            scale = magnitude.mean(dim=(1, 2)).sum(1) / num_heard.clamp(min=1)
         return torch.where(scale > SILENT_MAGNITUDE, scale, 1.0)[:, None, None, None]
 
     def estimate_masks(self, magnitude: torch.Tensor) -> torch.Tensor:

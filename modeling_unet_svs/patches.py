@@ -66,13 +66,22 @@ class PatchSeparator:
         return self._join(estimates)
 
     def flush(self) -> np.ndarray:
-        """Gives the sources of all samples not given yet, as if silence followed them."""
+        """Gives the sources of all samples not given yet.
+
+        The network is shown the end mirrored, where silence after the song would be like nothing it has learned from.
+        """
+        waiting = self._queue.get(len(self._queue))
+        num_before = min(self._num_pushed - waiting.shape[1], self._history.shape[1])
+        end = np.concatenate([self._history[:, self._history.shape[1] - num_before :], waiting], axis=1)
+        self._queue.put(waiting)
         estimates = []
         while self._num_estimated < self._num_pushed:
             rest = self._num_pushed - self._num_estimated + self._before_first
             num_patches = min(self.batch_size, -(-rest // self._patch_samples))
             missing = max(self._missing_samples(num_patches) - len(self._queue), 0)
-            self._queue.put(np.zeros((len(self._history), missing), dtype=np.float32))
+            if missing:
+                end = np.pad(end, ((0, 0), (0, missing)), mode="symmetric")
+                self._queue.put(end[:, end.shape[1] - missing :])
             estimates.append(self._separate(num_patches))
         surplus = self._num_estimated - self._num_pushed
         joined = self._join(estimates)

@@ -183,3 +183,19 @@ def test_what_is_no_waveform_is_refused_in_one_line(model, waveform, rate, what)
 def test_a_batch_size_of_none_is_refused(model):
     with pytest.raises(ValueError, match="batch_size"):
         model.separate(noise(2, 100), 16_000, batch_size=0)
+
+
+def test_the_end_of_a_song_is_separated_like_its_middle(model):
+    """The network sees no silence that is not in the song: a steady tone keeps its mask up to the last sample."""
+    tone = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(40_000) / 16_000)[None].repeat(2, 0).astype(np.float32)
+    vocals = model.separate(tone, 16_000)["vocals"][0]
+    middle = np.sqrt(np.square(vocals[15_000:25_000]).mean())
+    assert np.sqrt(np.square(vocals[-400:]).mean()) == pytest.approx(middle, rel=0.1)
+
+
+def test_silence_before_the_music_does_not_change_the_masks_scale():
+    mean = make_model(small_config())
+    magnitude = torch.rand(1, 2, 129, 32)
+    after_silence = torch.cat([torch.zeros(1, 2, 129, 24), magnitude[..., :8]], dim=-1)
+    assert mean.magnitude_scale(after_silence).item() == pytest.approx(magnitude[..., :8].mean().item(), rel=1e-5)
+    assert mean.magnitude_scale(torch.zeros(1, 2, 129, 32)).item() == 1

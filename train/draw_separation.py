@@ -1,0 +1,94 @@
+"""`python -m train.draw_separation SONG PICTURE.png`: what a model hears, what it lets through, what comes out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from modeling_unet_svs import DEFAULT_CHECKPOINT, UNetSVSModel
+from modeling_unet_svs.audio_reading import read_audio
+from modeling_unet_svs.spectrogram import magnitude_of, stft
+
+N_FFT, HOP_LENGTH = 4096, 1024
+DYNAMIC_RANGE = 80  # dB that the colours span
+MAX_SECONDS = 30
+
+
+def draw_separation(model: UNetSVSModel, mixture: np.ndarray, sampling_rate: int) -> Figure:
+    """Spectrograms of mixture and stems, and the share of the vocals in the mixture, on one time axis.
+
+    Args:
+        model: with the stems vocals and accompaniment.
+        mixture: float32 `(num_channels, num_samples)`, of some seconds.
+        sampling_rate: in Hz.
+
+    Returns:
+        The figure: mixture, mask, vocals and accompaniment, one above the other.
+    """
+    stems = model.separate(mixture, sampling_rate)
+    magnitudes = {name: _magnitude(waveform) for name, waveform in {"mixture": mixture, **stems}.items()}
+    loudest = magnitudes["mixture"].max()
+    mask = np.clip(magnitudes["vocals"] / np.maximum(magnitudes["mixture"], 1e-4 * loudest), 0, 1)
+    panels = {
+        "mixture": _decibels(magnitudes["mixture"], loudest),
+        "mask: the share that is voice": mask,
+        "vocals": _decibels(magnitudes["vocals"], loudest),
+        "accompaniment": _decibels(magnitudes["accompaniment"], loudest),
+    }
+    figure = Figure(figsize=(10, 9), layout="constrained")
+    axes = figure.subplots(len(panels), sharex=True, sharey=True)
+    for axis, (title, panel) in zip(axes, panels.items()):
+        is_mask = panel is mask
+        image = axis.imshow(
+            panel,
+            origin="lower",
+            aspect="auto",
+            cmap="gray" if is_mask else "magma",
+            vmin=0 if is_mask else -DYNAMIC_RANGE,
+            vmax=1 if is_mask else 0,
+            extent=(0, mixture.shape[1] / sampling_rate, 0, sampling_rate / 2000),
+        )
+        axis.set_title(title, loc="left")
+        axis.set_ylabel("kHz")
+        figure.colorbar(image, ax=axis, pad=0.01, label=None if is_mask else "dB")
+    axes[-1].set_xlabel("seconds")
+    return figure
+
+
+def _magnitude(waveform: np.ndarray) -> np.ndarray:
+    """Mean over channels, `(bins, frames)`."""
+    mono = torch.from_numpy(waveform)
+    if mono.shape[-1] < N_FFT:
+        mono = torch.nn.functional.pad(mono, (0, N_FFT - mono.shape[-1]))
+    return magnitude_of(stft(mono, N_FFT, HOP_LENGTH)).mean(0).numpy()
+
+
+def _decibels(magnitude: np.ndarray, loudest: float) -> np.ndarray:
+    floor = 10 ** (-DYNAMIC_RANGE / 20)
+    return 20 * np.log10(np.maximum(magnitude / max(loudest, 1e-12), floor))
+
+
+def main() -> int:
+    """Draws the first half minute of a song; exits with 2 where it cannot be read or drawn."""
+    if len(sys.argv) not in (3, 4):
+        print("usage: python -m train.draw_separation SONG PICTURE.png [MODEL]", file=sys.stderr)
+        return 2
+    matplotlib.use("agg")
+    try:
+        mixture, rate = read_audio(sys.argv[1])
+        model = UNetSVSModel.from_pretrained(sys.argv[3] if len(sys.argv) == 4 else DEFAULT_CHECKPOINT)
+        figure = draw_separation(model, mixture[:, : MAX_SECONDS * rate], rate)
+        figure.savefig(Path(sys.argv[2]), dpi=80)
+    except (ValueError, OSError) as error:
+        print(f"draw_separation: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
