@@ -1,0 +1,62 @@
+"""The checkpoint that comes along: what it is, and that it does what everyone will use it for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoFeatureExtractor, AutoModel, pipeline
+
+from modeling_unet_svs import DEFAULT_CHECKPOINT, UNetSVSModel
+from modeling_unet_svs.checkpoint_loading import load_card
+
+from .conftest import noise, run
+
+
+@pytest.fixture(scope="module")
+def default() -> UNetSVSModel:
+    return UNetSVSModel.from_pretrained(DEFAULT_CHECKPOINT)
+
+
+def test_it_is_full_band_stereo_at_44100_hz(default):
+    config = default.config
+    assert (config.sampling_rate, config.num_channels, config.stems) == (44_100, 2, ("vocals", "accompaniment"))
+    assert config.num_bins * config.sampling_rate / config.n_fft >= 20_000
+
+
+def test_it_is_stored_in_half_precision_and_used_in_full(default):
+    stored = load_file(f"{DEFAULT_CHECKPOINT}/model.safetensors")
+    assert sum(tensor.nbytes for tensor in stored.values()) < 25e6
+    assert {tensor.dtype for tensor in stored.values() if tensor.ndim == 4} == {torch.float16}
+    assert default.dtype == torch.float32
+
+
+def test_it_takes_a_song_of_another_rate(default):
+    mixture = noise(2, 100_000)
+    stems = default.separate(mixture, sampling_rate=48_000)
+    assert np.abs(stems["vocals"] + stems["accompaniment"] - mixture).max() <= 1e-5
+
+
+def test_auto_classes_and_the_pipeline_take_it(default):
+    assert type(AutoModel.from_pretrained(DEFAULT_CHECKPOINT)) is UNetSVSModel
+    assert AutoFeatureExtractor.from_pretrained(DEFAULT_CHECKPOINT).feature_size == 2
+    separator = pipeline("audio-to-audio", model=DEFAULT_CHECKPOINT, trust_remote_code=True)
+    mixture = noise(1, 50_000)
+    stems = separator({"array": mixture, "sampling_rate": 44_100})
+    assert np.array_equal(stems[0]["audio"], default.separate(mixture, 44_100)["vocals"])
+
+
+def test_its_card_says_what_it_was_trained_on_and_for_what_it_may_be_used():
+    data = load_card(DEFAULT_CHECKPOINT).data
+    assert data.license == "other"
+    assert "non-commercial" in data.license_name
+    assert {"MUSDB18", "MIR-1K"} <= set(data.datasets)
+    assert {result.metric_type for result in data.eval_results} >= {"sdr"}
+
+
+def test_info_prints_its_scores():
+    done = run("unet-svs", "info")
+    assert done.returncode == 0, done.stderr
+    for part in ("44100 Hz", "MUSDB18", "MIR-1K", "dB"):
+        assert part in done.stdout

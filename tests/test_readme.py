@@ -1,0 +1,78 @@
+"""What README.md says works, as it says it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from modeling_unet_svs import UNetSVSModel
+from modeling_unet_svs.audio_reading import read_audio
+
+from .conftest import ROOT, noise, run, write_song
+from .data_sets import make_mir1k, make_musdb18
+
+README = (ROOT / "README.md").read_text()
+# What .ci/run does, or pip, is no test of this program.
+INSTALLING = "pip install "
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def commands() -> list[str]:
+    lines = [line.split("  #")[0].strip() for block in blocks("bash") for line in block.splitlines()]
+    return [line.removeprefix("pip install . && ") for line in lines if line.startswith("pip install . &&")] + [
+        line for line in lines if not line.startswith(INSTALLING)
+    ]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("readme")
+    for name in ("song.mp3", "music/one.wav", "music/album/two.flac"):
+        write_song(folder / name, noise(2, 50_000))
+    make_musdb18(folder / "musdb18")
+    make_mir1k(folder / "mir1k")
+    return folder
+
+
+def test_every_command_works(folder):
+    """With tiny data sets, and a training of two steps."""
+    assert len(commands()) >= 7
+    data = {"--musdb_dir": folder / "musdb18", "--mir1k_dir": folder / "mir1k"}
+    for command in commands():
+        words = shlex.split(command)
+        words = [str(data[before]) if word == "DIR" else word for before, word in zip(["", *words], words)]
+        words = [str(folder / word) if word.startswith(("runs/", "results")) else word for word in words]
+        if words[0] == "accelerate":
+            words += ["--max_train_steps", "2", "--train_batch_size", "1"]
+        done = run(*words, cwd=folder if words[0] == "unet-svs" else ROOT)
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+    for song in ("separated/song/vocals.wav", "separated/song/accompaniment.flac", "stems/album/two/vocals.wav"):
+        assert read_audio(folder / song)[0].shape == (2, 50_000)
+
+
+def test_every_snippet_works(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    waveform = noise(2, 48_000)
+    names = {"waveform": waveform, "blocks": np.split(waveform, 4, axis=1)}
+    for snippet in blocks("python"):
+        exec(snippet, names)
+        if "stems[" in snippet:
+            assert names["stems"]["vocals"].shape == waveform.shape
+    assert names["paper"].num_parameters() == 9_823_313
+    assert isinstance(names["model"], UNetSVSModel)
+
+
+def test_every_file_that_is_linked_is_there():
+    links = re.findall(r"\]\(([^)#]+)\)", README)
+    assert links
+    for link in links:
+        assert link.startswith("https://") or (ROOT / link).is_file(), link
+    for name in re.findall(r"`(\w+\.py)`", README):
+        assert (ROOT / "modeling_unet_svs" / name).is_file(), name
