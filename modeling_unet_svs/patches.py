@@ -117,7 +117,9 @@ class PatchSeparator:
         patches = magnitude_of(spectrum).unfold(-1, config.num_frames, self._kept_frames).permute(2, 0, 1, 3)
         masks = self.model.estimate_masks(patches)[..., kept].permute(1, 2, 3, 0, 4).flatten(-2)
         mixture = spectrum[..., config.context_frames : config.context_frames + num_patches * self._kept_frames]
-        return overlap_add(masks * mixture, config.n_fft, config.hop_length)
+        # Twice as fast as a product of real and complex numbers, which makes the real ones complex.
+        masked = torch.view_as_complex(torch.view_as_real(mixture) * masks[..., None])
+        return overlap_add(masked, config.n_fft, config.hop_length)
 
     def _join(self, estimates: list[np.ndarray]) -> np.ndarray:
         empty = np.zeros((*self._tail.shape[:3], 0), dtype=np.float32)

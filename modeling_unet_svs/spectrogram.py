@@ -61,11 +61,14 @@ def overlap_add(spectrum: torch.Tensor, n_fft: int, hop_length: int) -> torch.Te
         float32 tensor `(..., (num_frames - 1) * hop_length + n_fft)`.
     """
     num_frames = spectrum.shape[-1]
-    num_samples = (num_frames - 1) * hop_length + n_fft
     frames = torch.fft.irfft(spectrum.transpose(-1, -2), n=n_fft) * hann_window(n_fft, spectrum.device)
-    columns = frames.reshape(-1, num_frames, n_fft).transpose(1, 2)
-    waveform = nn.functional.fold(columns, (1, num_samples), (1, n_fft), stride=(1, hop_length))
-    return waveform.reshape(*spectrum.shape[:-2], num_samples)
+    # A frame is a row of hops: the first hops of all frames lie one after the other, and so do the second, ...
+    hops = nn.functional.pad(frames, (0, -n_fft % hop_length)).unflatten(-1, (-1, hop_length))
+    num_hops = hops.shape[-2]
+    added = hops.new_zeros(*spectrum.shape[:-2], num_frames + num_hops - 1, hop_length)
+    for index in range(num_hops):
+        added[..., index : index + num_frames, :] += hops[..., index, :]
+    return added.flatten(-2)[..., : (num_frames - 1) * hop_length + n_fft]
 
 
 def synthesis_envelope(n_fft: int, hop_length: int, device: torch.device | str | None = None) -> torch.Tensor:
