@@ -57,6 +57,14 @@ def checkpoint(model, tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def training_root(tmp_path_factory) -> Path:
+    """Tiny data sets and a recipe for the small model."""
+    from .small_training import make_training_root
+
+    return make_training_root(tmp_path_factory.mktemp("training"))
+
+
 def noise(num_channels: int, num_samples: int, seed: int = 0, level: float = 0.1) -> np.ndarray:
     """Music enough for a network that does not know any: noise whose level moves."""
     rng = np.random.default_rng(seed)

@@ -2,109 +2,49 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-from pathlib import Path
-
 import pytest
 import torch
-from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from modeling_unet_svs import UNetSVSConfig, UNetSVSModel
 from modeling_unet_svs.checkpoint_loading import load_checkpoint
-from train.__main__ import main
+from train import loop
 from train.arguments import parse_arguments, read_recipe
-from train.checkpoints import find_checkpoint, list_checkpoints
+from train.checkpoints import list_checkpoints
 from train.mixing import MixingArguments
 from train.package_checkpoint import package_checkpoint
 
-from .conftest import make_model, run, small_config
-from .data_sets import make_instrumentals, make_mir1k, make_musdb18
+from .conftest import make_model, run
+from .small_training import arguments, train_here, weights_of
 
 MIN_LOSS_DECREASE = 0.1
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory) -> Path:
-    """Data sets and a recipe for the small model."""
-    root = tmp_path_factory.mktemp("training")
-    make_musdb18(root / "musdb18")
-    make_mir1k(root / "mir-1k")
-    make_instrumentals(root / "instrumentals")
-    config = small_config()
-    model = {
-        name: getattr(config, name)
-        for name in ("num_channels", "sampling_rate", "n_fft", "hop_length", "num_frames", "context_frames")
-    }
-    training = {"train_batch_size": 4, "warmup_steps": 1, "validation_steps": 4, "checkpointing_steps": 2}
-    recipe = {"model": {**model, "hidden_sizes": [4, 8, 8], "num_dropout_layers": 1}, "training": training}
-    (root / "small.json").write_text(json.dumps(recipe))
-    return root
-
-
-def arguments(root: Path, output_dir: Path | str, *more: str) -> list[str]:
-    data = ["--musdb_dir", root / "musdb18", "--mir1k_dir", root / "mir-1k"]
-    data += ["--instrumentals_dir", root / "instrumentals", "--cache_dir", root / "cache"]
-    given = [
-        "--recipe",
-        root / "small.json",
-        *data,
-        "--output_dir",
-        root / output_dir,
-        "--max_train_steps",
-        "4",
-        *more,
-    ]
-    return [str(argument) for argument in given]
-
-
-def train_here(monkeypatch, *given: str) -> int:
-    monkeypatch.setattr("sys.argv", ["train", *given])
-    return main()
-
-
-def weights_of(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / "model.safetensors")
-
-
 @pytest.mark.parametrize("launch", [["train"], ["-m", "train"]], ids=["folder", "module"])
-def test_it_is_launched_by_accelerate(root, launch):
-    output_dir = root / f"launched {len(launch)}"
-    done = run("accelerate", "launch", "--cpu", *launch, *arguments(root, output_dir))
+def test_it_is_launched_by_accelerate(training_root, launch):
+    output_dir = training_root / f"launched {len(launch)}"
+    done = run("accelerate", "launch", "--cpu", *launch, *arguments(training_root, output_dir))
     assert done.returncode == 0, done.stderr
     assert "validation_sdr_vocals" in done.stderr + done.stdout
     model = load_checkpoint(output_dir)
     assert model.config.sampling_rate == 16_000
-    assert {"model.safetensors", "preprocessor_config.json", "modeling_unet_svs.py", "logs", "best"} <= {
+    assert {"model.safetensors", "preprocessor_config.json", "modeling_unet_svs.py", "best"} <= {
         path.name for path in output_dir.iterdir()
     }
-    assert list((output_dir / "logs").rglob("events.out.tfevents*"))
 
 
-def test_a_resumed_run_ends_with_the_weights_of_one_never_interrupted(root, monkeypatch):
-    assert train_here(monkeypatch, *arguments(root, "whole")) == 0
-    assert [path.name for path in list_checkpoints(root / "whole")] == ["checkpoint-2", "checkpoint-4"]
-    shutil.copytree(root / "whole", root / "resumed")
-    shutil.rmtree(root / "resumed" / "checkpoint-4")
-    (root / "resumed" / "model.safetensors").unlink()
-    assert train_here(monkeypatch, *arguments(root, "resumed", "--resume_from_checkpoint", "latest")) == 0
-    resumed = weights_of(root / "resumed")
-    for name, weight in weights_of(root / "whole").items():
-        assert torch.equal(weight, resumed[name]), name
-
-
-def test_the_averaged_weights_are_those_that_are_saved(root, monkeypatch):
-    assert train_here(monkeypatch, *arguments(root, "averaged", "--ema_decay", "0.0")) == 0
-    last = weights_of(root / "averaged" / "checkpoint-4")
-    for name, weight in weights_of(root / "averaged").items():
+def test_the_averaged_weights_are_those_that_are_saved(training_root, monkeypatch):
+    assert train_here(monkeypatch, *arguments(training_root, "averaged", "--ema_decay", "0.0")) == 0
+    last = weights_of(training_root / "averaged" / "checkpoint-4")
+    for name, weight in weights_of(training_root / "averaged").items():
         assert torch.allclose(weight.float(), last[name].float(), atol=1e-6), name
 
 
-def test_old_checkpoints_are_removed_and_none_is_half_written(root, monkeypatch):
-    given = arguments(root, "limited", "--checkpointing_steps", "1", "--checkpoints_total_limit", "2")
+def test_old_checkpoints_are_removed_and_none_is_half_written(training_root, monkeypatch):
+    given = arguments(training_root, "limited", "--checkpointing_steps", "1", "--checkpoints_total_limit", "2")
     assert train_here(monkeypatch, *given) == 0
-    assert [path.name for path in list_checkpoints(root / "limited")] == ["checkpoint-3", "checkpoint-4"]
-    assert not list((root / "limited").glob("partial-*"))
+    assert [path.name for path in list_checkpoints(training_root / "limited")] == ["checkpoint-3", "checkpoint-4"]
+    assert not list((training_root / "limited").glob("partial-*"))
 
 
 @pytest.mark.parametrize(
@@ -115,19 +55,11 @@ def test_old_checkpoints_are_removed_and_none_is_half_written(root, monkeypatch)
         (["--resume_from_checkpoint", "nowhere"], "--resume_from_checkpoint nowhere is no folder"),
     ],
 )
-def test_what_cannot_be_trained_is_one_line(root, monkeypatch, capsys, change, said):
-    assert train_here(monkeypatch, *arguments(root, "refused", *change)) == 2
+def test_what_cannot_be_trained_is_one_line(training_root, monkeypatch, capsys, change, said):
+    assert train_here(monkeypatch, *arguments(training_root, "refused", *change)) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("train: ")]
     assert len(lines) == 1
     assert said in lines[0]
-
-
-def test_a_run_does_not_write_over_another_one(root, monkeypatch, capsys):
-    (root / "taken" / "checkpoint-7").mkdir(parents=True)
-    assert train_here(monkeypatch, *arguments(root, "taken")) == 2
-    assert "--resume_from_checkpoint latest, or choose another --output_dir" in capsys.readouterr().err
-    assert find_checkpoint(root / "taken", "latest") == root / "taken" / "checkpoint-7"
-    assert find_checkpoint(root / "new", "latest") is None
 
 
 def test_nothing_to_train_on():
@@ -198,3 +130,67 @@ def test_a_packaged_checkpoint_is_half_as_large_and_loads_in_full_precision(chec
         assert torch.allclose(before.float(), after.float(), rtol=1e-3, atol=1e-5), name
     assert not list((tmp_path / "packaged").glob("*.py"))
     assert "auto_map" not in (tmp_path / "packaged" / "config.json").read_text()
+
+
+def test_what_a_run_logs_can_be_seen_and_heard(training_root, monkeypatch):
+    given = arguments(training_root, "logged", "--logging_steps", "2", "--report_to", "all")
+    assert train_here(monkeypatch, *given) == 0
+    (file,) = (training_root / "logged" / "logs" / "train").glob("events.out.tfevents*")
+    events = EventAccumulator(str(file), size_guidance={"images": 0, "audio": 0}).Reload()
+    tags = events.Tags()
+    assert {"loss", "validation_sdr_vocals", "audio_seconds_per_second", "share_network"} <= set(tags["scalars"])
+    assert tags["images"] == ["separation"]
+    assert set(tags["audio"]) == {"vocals", "accompaniment"}
+    shares = [events.Scalars(f"share_{part}")[-1].value for part in ("data", "network", "optimizer")]
+    assert sum(shares) == pytest.approx(1)
+    assert all(share > 0 for share in shares)
+
+
+@pytest.mark.parametrize(
+    ("report_to", "said"), [("mlflow", "use tensorboard, wandb, trackio, all or none"), ("wandb", "pip install wandb")]
+)
+def test_a_tracker_that_is_not_there_is_told_before_any_work(training_root, monkeypatch, capsys, report_to, said):
+    monkeypatch.setitem(loop.check_trackers.__globals__["AVAILABLE"], "wandb", lambda: False)
+    assert train_here(monkeypatch, *arguments(training_root, "untracked", "--report_to", report_to)) == 2
+    assert said in capsys.readouterr().err
+    assert not (training_root / "untracked").exists()
+
+
+def test_it_stops_when_validation_gets_no_better(training_root, monkeypatch):
+    monkeypatch.setattr(loop, "validate", lambda *_: {"validation_sdr": 1.0})
+    given = arguments(training_root, "stopped", "--max_train_steps", "20", "--validation_steps", "1")
+    assert train_here(monkeypatch, *given, "--early_stopping_patience", "3") == 0
+    assert list_checkpoints(training_root / "stopped")[-1].name == "checkpoint-4"
+    assert (training_root / "stopped" / "model.safetensors").is_file()
+
+
+def test_bf16_goes_on_in_full_precision_where_a_gradient_is_not_finite(training_root, monkeypatch, capsys):
+    """Once, at the second step."""
+    precisions = []
+    forward = UNetSVSModel.forward
+
+    def overflowing(model, *args, **kwargs):
+        output = forward(model, *args, **kwargs)
+        if model.training:
+            precisions.append(torch.is_autocast_enabled("cpu"))
+            if len(precisions) == 2:
+                output.loss = output.loss * torch.nan
+        return output
+
+    monkeypatch.setattr(UNetSVSModel, "forward", overflowing)
+    assert train_here(monkeypatch, *arguments(training_root, "overflown", "--mixed_precision", "bf16")) == 0
+    assert precisions == [True, True, False, False]
+    assert "step 2: the gradient is not finite: left out; full precision from here on" in capsys.readouterr().out
+    assert all(weight.isfinite().all() for weight in weights_of(training_root / "overflown").values())
+
+
+def test_accumulated_gradients_are_those_of_the_whole_batch(training_root, monkeypatch):
+    """Without batch normalisation's own statistics they would be the same; here they are close."""
+    whole = arguments(training_root, "batch of 4")
+    parts = arguments(training_root, "4 times 1", "--train_batch_size", "2", "--gradient_accumulation_steps", "2")
+    assert train_here(monkeypatch, *whole) == 0
+    assert train_here(monkeypatch, *parts) == 0
+    before, after = (weights_of(training_root / name) for name in ("batch of 4", "4 times 1"))
+    names = [name for name in before if name.endswith("conv.weight")]
+    distance = torch.cat([(before[name] - after[name]).flatten() for name in names]).norm()
+    assert distance < 0.05 * torch.cat([before[name].flatten() for name in names]).norm()

@@ -11,10 +11,12 @@ from pathlib import Path
 from transformers import HfArgumentParser
 
 from modeling_unet_svs import UNetSVSConfig
+from modeling_unet_svs.checkpoint_loading import load_checkpoint
 
 from .mixing import MixingArguments
 
 RECIPES = Path(__file__).parent / "recipes"
+DEFAULT_RECIPE = "full_band"
 
 
 @dataclass
@@ -22,7 +24,13 @@ class TrainingArguments:
     """What to train on, for how long, and where to write."""
 
     output_dir: str = field(metadata={"help": "Folder for the model, its checkpoints and its logs."})
-    recipe: str = field(default="full_band", metadata={"help": "Name in train/recipes/, or a path to a JSON file."})
+    recipe: str | None = field(
+        default=None, metadata={"help": "Name in train/recipes/, or a path to a JSON file; full_band if not given."}
+    )
+    model_name_or_path: str | None = field(
+        default=None,
+        metadata={"help": "Checkpoint to start from, a folder or Hub id; --recipe, where given, says the new shape."},
+    )
     musdb_dir: str | None = field(default=None, metadata={"help": "MUSDB18: folder with train/ and test/."})
     mir1k_dir: str | None = field(default=None, metadata={"help": "MIR-1K: folder of clips."})
     instrumentals_dir: str | None = field(default=None, metadata={"help": "Folder of music without voice."})
@@ -37,15 +45,23 @@ class TrainingArguments:
     weight_decay: float = field(default=0.01, metadata={"help": "AdamW's weight decay."})
     max_grad_norm: float = field(default=5.0, metadata={"help": "Gradients are scaled down to this norm."})
     ema_decay: float = field(default=0.999, metadata={"help": "Moving average of the weights; this is what is saved."})
-    mixed_precision: str = field(default="no", metadata={"help": "no, bf16 or fp16."})
+    mixed_precision: str = field(default="no", metadata={"help": "no, bf16 or fp16; bf16 ends where it overflows."})
+    torch_compile: bool = field(default=False, metadata={"help": "Compile the model first; pays for long runs."})
     num_workers: int = field(default=1, metadata={"help": "Processes that make examples."})
     seed: int = field(default=0, metadata={"help": "Of weights, examples and dropout."})
     validation_steps: int = field(default=500, metadata={"help": "Steps between two validations."})
+    early_stopping_patience: int | None = field(
+        default=None, metadata={"help": "Stop after so many validations in a row without a better SDR."}
+    )
+    report_to: str = field(default="tensorboard", metadata={"help": "tensorboard, wandb, trackio, all or none."})
+    logging_steps: int = field(default=50, metadata={"help": "Steps between two lines of the log."})
     checkpointing_steps: int = field(default=250, metadata={"help": "Steps between two checkpoints."})
     checkpoints_total_limit: int = field(default=2, metadata={"help": "Older checkpoints are removed."})
     resume_from_checkpoint: str | None = field(
         default=None, metadata={"help": "A checkpoint's folder, or `latest` for the newest in output_dir, if any."}
     )
+    push_to_hub: bool = field(default=False, metadata={"help": "Upload the trained model, in one commit."})
+    hub_model_id: str | None = field(default=None, metadata={"help": "USER/NAME on the Hub, for --push_to_hub."})
 
 
 def read_recipe(name: str) -> dict[str, dict]:
@@ -90,15 +106,20 @@ def parse_arguments(
         The model's configuration, the training and the mixing arguments.
 
     Raises:
-        ValueError: a recipe that cannot be used, or neither of `--musdb_dir` and `--mir1k_dir`.
+        ValueError: a recipe or a checkpoint that cannot be used, flags that do not go together, or neither of
+            `--musdb_dir` and `--mir1k_dir`.
     """
     parser = HfArgumentParser((TrainingArguments, MixingArguments), prog="accelerate launch train")
     first, _, _ = parser.parse_args_into_dataclasses(arguments, return_remaining_strings=True)
-    recipe = read_recipe(first.recipe)
+    recipe = read_recipe(first.recipe or DEFAULT_RECIPE)
     parser.set_defaults(**recipe.get("training", {}), **recipe.get("mixing", {}))
     training, mixing = parser.parse_args_into_dataclasses(arguments)
     if not training.musdb_dir and not training.mir1k_dir:
         raise ValueError("nothing to train on: give --musdb_dir, --mir1k_dir, or both.")
+    if training.push_to_hub and not training.hub_model_id:
+        raise ValueError("--push_to_hub needs --hub_model_id USER/NAME.")
+    if training.model_name_or_path and not training.recipe:
+        return load_checkpoint(training.model_name_or_path).config, training, mixing
     return UNetSVSConfig(**recipe.get("model", {})), training, mixing
 
 

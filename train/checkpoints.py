@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 from pathlib import Path
 
 from accelerate import Accelerator
+
+from modeling_unet_svs import UNetSVSConfig
 
 from .saving import replace_folder
 
@@ -23,7 +26,7 @@ def list_checkpoints(output_dir: Path) -> list[Path]:
         Folders named `checkpoint-STEP`, oldest first.
     """
     found = [path for path in Path(output_dir).glob("checkpoint-*") if PATTERN.fullmatch(path.name)]
-    return sorted(found, key=lambda path: int(PATTERN.fullmatch(path.name)[1]))
+    return sorted(found, key=_step_of)
 
 
 def find_checkpoint(output_dir: Path, resume_from_checkpoint: str | None) -> Path | None:
@@ -54,7 +57,57 @@ def find_checkpoint(output_dir: Path, resume_from_checkpoint: str | None) -> Pat
     return Path(resume_from_checkpoint)
 
 
-def save_checkpoint(accelerator: Accelerator, output_dir: Path, step: int, total_limit: int) -> None:
+def load_checkpoint_state(accelerator: Accelerator, checkpoint: Path, config: UNetSVSConfig) -> Path | None:
+    """Takes all state from a checkpoint or, where that is damaged, from the newest older one that is not.
+
+    Args:
+        accelerator: that holds all state.
+        checkpoint: folder of a checkpoint.
+        config: of the model that is trained.
+
+    Returns:
+        The checkpoint that was taken; `None` where all are damaged and training has to start anew.
+
+    Raises:
+        ValueError: the checkpoint is of a model of another configuration.
+    """
+    older = [path for path in list_checkpoints(checkpoint.parent) if _step_of(path) < _step_of(checkpoint)]
+    for candidate in [checkpoint, *reversed(older)]:
+        try:
+            differences = _differences(UNetSVSConfig.from_pretrained(candidate), config)
+            if not differences:
+                accelerator.load_state(str(candidate))
+                return candidate
+        # A damaged file fails in the library that reads it, with whatever that library raises.
+        except Exception as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            accelerator.print(f"{candidate} is damaged and left out: {reason}")
+            continue
+        raise ValueError(
+            f"{candidate} is of a model of another configuration ({differences}): resume it with the recipe that it "
+            "was trained with, or choose another --output_dir."
+        )
+    return None
+
+
+def _step_of(checkpoint: Path) -> int:
+    found = PATTERN.fullmatch(checkpoint.name)
+    return int(found[1]) if found else 0
+
+
+def _differences(saved: UNetSVSConfig, config: UNetSVSConfig) -> str:
+    fields = [field.name for field in dataclasses.fields(UNetSVSConfig) if field.name in UNetSVSConfig.__annotations__]
+    pairs = {name: [_as_list(getattr(one, name)) for one in (saved, config)] for name in fields}
+    return ", ".join(f"{name} {before}, not {now}" for name, (before, now) in pairs.items() if before != now)
+
+
+def _as_list(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def save_checkpoint(
+    accelerator: Accelerator, output_dir: Path, step: int, total_limit: int, config: UNetSVSConfig
+) -> None:
     """Writes `output_dir/checkpoint-STEP` under another name, renames it when whole, and removes the oldest.
 
     Args:
@@ -62,6 +115,7 @@ def save_checkpoint(accelerator: Accelerator, output_dir: Path, step: int, total
         output_dir: the run's folder.
         step: optimizer steps done.
         total_limit: how many checkpoints stay.
+        config: of the model.
     """
     target = Path(output_dir) / f"checkpoint-{step}"
     partial = Path(output_dir) / f"partial-{target.name}"
@@ -69,6 +123,8 @@ def save_checkpoint(accelerator: Accelerator, output_dir: Path, step: int, total
         shutil.rmtree(partial, ignore_errors=True)
     accelerator.wait_for_everyone()
     accelerator.save_state(str(partial))
+    if accelerator.is_main_process:
+        config.save_pretrained(partial)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         replace_folder(partial, target)
@@ -76,4 +132,4 @@ def save_checkpoint(accelerator: Accelerator, output_dir: Path, step: int, total
             shutil.rmtree(old)
 
 
-__all__ = ["find_checkpoint", "list_checkpoints", "save_checkpoint"]
+__all__ = ["find_checkpoint", "list_checkpoints", "load_checkpoint_state", "save_checkpoint"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib
@@ -19,26 +20,25 @@ DYNAMIC_RANGE = 80  # dB that the colours span
 MAX_SECONDS = 30
 
 
-def draw_separation(model: UNetSVSModel, mixture: np.ndarray, sampling_rate: int) -> Figure:
-    """Spectrograms of mixture and stems, and the share of the vocals in the mixture, on one time axis.
+def draw_separation(mixture: np.ndarray, stems: Mapping[str, np.ndarray], sampling_rate: int) -> Figure:
+    """Spectrograms of mixture and stems, and the share of the first stem in the mixture, on one time axis.
 
     Args:
-        model: with the stems vocals and accompaniment.
         mixture: float32 `(num_channels, num_samples)`, of some seconds.
+        stems: of the same shape, by name.
         sampling_rate: in Hz.
 
     Returns:
-        The figure: mixture, mask, vocals and accompaniment, one above the other.
+        The figure: mixture, mask and stems, one above the other.
     """
-    stems = model.separate(mixture, sampling_rate)
+    first = next(iter(stems))
     magnitudes = {name: _magnitude(waveform) for name, waveform in {"mixture": mixture, **stems}.items()}
     loudest = magnitudes["mixture"].max()
-    mask = np.clip(magnitudes["vocals"] / np.maximum(magnitudes["mixture"], 1e-4 * loudest), 0, 1)
+    mask = np.clip(magnitudes[first] / np.maximum(magnitudes["mixture"], 1e-4 * loudest), 0, 1)
     panels = {
         "mixture": _decibels(magnitudes["mixture"], loudest),
-        "mask: the share that is voice": mask,
-        "vocals": _decibels(magnitudes["vocals"], loudest),
-        "accompaniment": _decibels(magnitudes["accompaniment"], loudest),
+        f"mask: the share that is {first}": mask,
+        **{name: _decibels(magnitudes[name], loudest) for name in stems},
     }
     figure = Figure(figsize=(10, 9), layout="constrained")
     axes = figure.subplots(len(panels), sharex=True, sharey=True)
@@ -82,7 +82,8 @@ def main() -> int:
     try:
         mixture, rate = read_audio(sys.argv[1])
         model = UNetSVSModel.from_pretrained(sys.argv[3] if len(sys.argv) == 4 else DEFAULT_CHECKPOINT)
-        figure = draw_separation(model, mixture[:, : MAX_SECONDS * rate], rate)
+        mixture = mixture[:, : MAX_SECONDS * rate]
+        figure = draw_separation(mixture, model.separate(mixture, rate), rate)
         figure.savefig(Path(sys.argv[2]), dpi=80)
     except (ValueError, OSError) as error:
         print(f"draw_separation: {error}", file=sys.stderr)

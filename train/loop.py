@@ -1,8 +1,7 @@
-"""The training loop."""
+"""The training loop, from the arguments to the saved model."""
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -14,18 +13,28 @@ from torch.optim.swa_utils import AveragedModel
 from tqdm.auto import tqdm
 from transformers import get_cosine_schedule_with_warmup
 
-from modeling_unet_svs import UNetSVSConfig, UNetSVSModel
+from modeling_unet_svs import UNetSVSConfig
 
 from .arguments import TrainingArguments
-from .checkpoints import find_checkpoint, save_checkpoint
+from .averaging import warmed_up_average
+from .checkpoints import find_checkpoint, load_checkpoint_state, save_checkpoint
 from .data import load_songs
+from .initial_model import initial_model
 from .mixing import MixingArguments, RandomMixes
+from .publishing import publish
+from .run_card import write_run_card
+from .run_state import RunState
 from .saving import replace_folder, save_model
+from .throughput import Stopwatch
+from .tracking import check_trackers, log_example
 from .validation import validate
 
 
 def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArguments) -> None:
-    """Trains a model and saves it to `training.output_dir`, the moving average of its weights.
+    """Trains a model and saves the moving average of its weights to `training.output_dir`.
+
+    Batch normalisation takes each process's own part of the batch, as it takes each device's in most recipes of the
+    field: make that part, `train_batch_size`, large enough (16 is).
 
     Args:
         config: of the model.
@@ -33,41 +42,48 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
         mixing: how training mixtures are made.
 
     Raises:
-        ValueError: no songs, or a checkpoint that does not fit.
+        ValueError: no songs, a checkpoint that does not fit, a tracker that is not installed.
     """
     output_dir = Path(training.output_dir)
     accelerator = Accelerator(
+        # Several processes without a GPU are several only where Accelerate is told that the CPU is meant.
+        cpu=not torch.accelerator.is_available(),
         mixed_precision=training.mixed_precision,
         gradient_accumulation_steps=training.gradient_accumulation_steps,
-        log_with="tensorboard",
+        dynamo_backend="inductor" if training.torch_compile else None,
+        log_with=check_trackers(training.report_to) or None,
         project_config=ProjectConfiguration(project_dir=output_dir, logging_dir=output_dir / "logs"),
     )
     if accelerator.device.type == "cpu":
         # `accelerate launch` leaves each process a single thread.
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // accelerator.num_processes))
-    set_seed(training.seed)
+        torch.set_num_threads(max(1, _num_cpus() // accelerator.num_processes))
     checkpoint = find_checkpoint(output_dir, training.resume_from_checkpoint)
     train_songs, validation_songs = load_songs(training, config, accelerator)
     batch_size = training.train_batch_size * accelerator.num_processes * training.gradient_accumulation_steps
     examples = RandomMixes(train_songs, config, mixing, training.max_train_steps * batch_size, training.seed)
-    model = UNetSVSModel(config).train()
+
+    set_seed(training.seed)
+    model, said = initial_model(config, training.model_name_or_path)
+    accelerator.print(said)
+    # The processes begin with the same weights, and drop different units.
+    set_seed(training.seed, device_specific=True)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay, fused=True
     )
     schedule = get_cosine_schedule_with_warmup(optimizer, training.warmup_steps, training.max_train_steps)
     average = AveragedModel(model, multi_avg_fn=warmed_up_average(training.ema_decay), use_buffers=True)
-    model, optimizer = accelerator.prepare(model, optimizer)
-    accelerator.register_for_checkpointing(schedule, average)
     average.to(accelerator.device)
-    first_step = 0
+    run = RunState()
+    model, optimizer = accelerator.prepare(model, optimizer)
+    accelerator.register_for_checkpointing(schedule, average, run)
     if checkpoint is not None:
-        accelerator.load_state(str(checkpoint))
-        first_step = schedule.last_epoch
-        accelerator.print(f"resuming after step {first_step} from {checkpoint}")
-    remaining = torch.utils.data.Subset(examples, range(first_step * batch_size, len(examples)))
+        checkpoint = load_checkpoint_state(accelerator, checkpoint, config)
+        accelerator.print(f"resuming after step {run.step}{f' from {checkpoint}' if checkpoint else ''}")
+    if run.full_precision:
+        _give_up_mixed_precision(accelerator, model)
     loader = accelerator.prepare(
         torch.utils.data.DataLoader(
-            remaining,
+            torch.utils.data.Subset(examples, range(run.step * batch_size, len(examples))),
             batch_size=training.train_batch_size,
             num_workers=training.num_workers,
             drop_last=True,
@@ -77,64 +93,84 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
         )
     )
     accelerator.init_trackers("train", config={**asdict(training), **asdict(mixing)})
-    best_sdr = -math.inf
-    step, losses, skipped = first_step, [], 0
     progress = tqdm(
-        total=training.max_train_steps, initial=first_step, disable=not accelerator.is_main_process, mininterval=10
+        total=training.max_train_steps, initial=run.step, disable=not accelerator.is_main_process, mininterval=10
     )
+    losses: list[torch.Tensor] = []
+    scores: dict[str, float] = {}
+    stopwatch = Stopwatch(accelerator.device, batch_size * config.patch_samples / config.sampling_rate)
     for batch in loader:
+        stopwatch.lap("data")
         with accelerator.accumulate(model):
-            with accelerator.autocast():
-                loss = model(**batch).loss
+            loss = model(**batch).loss
             accelerator.backward(loss)
             losses.append(loss.detach())
+            stopwatch.lap("network")
             if not accelerator.sync_gradients:
                 continue
             norm = accelerator.clip_grad_norm_(model.parameters(), training.max_grad_norm)
-            if torch.isfinite(norm):
+            # fp16 overflows now and then by design, and its gradient scaler leaves such a step out by itself.
+            if torch.isfinite(norm) or training.mixed_precision == "fp16":
                 optimizer.step()
                 average.update_parameters(accelerator.unwrap_model(model))
+            elif run.full_precision or training.mixed_precision == "no":
+                tqdm.write(f"step {run.step + 1}: the gradient is not finite: left out")
             else:
-                skipped += 1
+                run.full_precision = True
+                _give_up_mixed_precision(accelerator, model)
+                tqdm.write(f"step {run.step + 1}: the gradient is not finite: left out; full precision from here on")
             schedule.step()
             optimizer.zero_grad()
-        step += 1
+        stopwatch.lap("optimizer")
+        stopwatch.end_step()
+        run.step += 1
         progress.update()
-        if step % 50 == 0:
-            mean_loss = accelerator.reduce(torch.stack(losses).mean(), "mean").item()
+        is_last = run.step == training.max_train_steps
+        if run.step % training.logging_steps == 0 or is_last:
+            values = {"loss": accelerator.reduce(torch.stack(losses).mean(), "mean").item(), **stopwatch.report()}
             losses.clear()
-            progress.set_postfix(loss=f"{mean_loss:.4f}", refresh=False)
-            values = {"loss": mean_loss, "learning_rate": schedule.get_last_lr()[0], "gradient_norm": norm.item()}
-            accelerator.log({**values, "skipped_steps": skipped}, step=step)
-        if step % training.validation_steps == 0 or step == training.max_train_steps:
+            progress.set_postfix_str(_line(values), refresh=False)
+            values |= {"learning_rate": schedule.get_last_lr()[0], "gradient_norm": norm.item()}
+            accelerator.log(values, step=run.step)
+        if run.step % training.validation_steps == 0 or is_last:
             scores = validate(average.module, validation_songs, accelerator)
-            accelerator.log(scores, step=step)
-            tqdm.write(f"step {step}: " + ", ".join(f"{name} {value:.2f}" for name, value in scores.items()))
-            if scores and accelerator.is_main_process and scores["validation_sdr"] > best_sdr:
-                best_sdr = scores["validation_sdr"]
+            accelerator.log(scores, step=run.step)
+            if accelerator.is_main_process:
+                tqdm.write(f"step {run.step}: " + ", ".join(f"{name} {value:.2f}" for name, value in scores.items()))
+                log_example(accelerator, average.module, validation_songs[0], run.step)
+            if scores and run.note_validation(scores["validation_sdr"]) and accelerator.is_main_process:
                 save_model(average.module, output_dir / "partial-best")
                 replace_folder(output_dir / "partial-best", output_dir / "best")
-        if step % training.checkpointing_steps == 0 or step == training.max_train_steps:
-            save_checkpoint(accelerator, output_dir, step, training.checkpoints_total_limit)
+            is_last |= run.validations_since_best == training.early_stopping_patience
+        if run.step % training.checkpointing_steps == 0 or is_last:
+            save_checkpoint(accelerator, output_dir, run.step, training.checkpoints_total_limit, config)
+        stopwatch.skip()
+        if is_last:
+            break
     progress.close()
     if accelerator.is_main_process:
         save_model(average.module, output_dir)
+        write_run_card(output_dir, config, training, mixing, scores)
     accelerator.end_training()
+    if training.push_to_hub and accelerator.is_main_process:
+        publish(output_dir, training.hub_model_id)
 
 
-def warmed_up_average(decay: float):
-    """Exponential moving average whose memory grows from nothing to `decay`, so that first weights are forgotten."""
+def _num_cpus() -> int:
+    """Of those that this process may run on, where the system tells."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
-    @torch.no_grad()
-    def update(averages: list[torch.Tensor], values: list[torch.Tensor], num_averaged: torch.Tensor | int) -> None:
-        warmed_up = min(decay, (1 + float(num_averaged)) / (10 + float(num_averaged)))
-        for average, value in zip(averages, values):
-            if average.is_floating_point():
-                average.lerp_(value, 1 - warmed_up)
-            else:
-                average.copy_(value)
 
-    return update
+def _give_up_mixed_precision(accelerator: Accelerator, model: torch.nn.Module) -> None:
+    # Takes away what `prepare` has wrapped around `forward`, and changes nothing else.
+    accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+
+
+def _line(values: dict[str, float]) -> str:
+    return (
+        f"loss {values['loss']:.4f}, {values['audio_seconds_per_second']:.0f} s of audio/s, "
+        f"{values['share_network']:.0%} in the network, {values['share_data']:.0%} in data"
+    )
 
 
 __all__ = ["train"]

@@ -1,0 +1,64 @@
+"""A training of a few steps, on tiny data sets, with the small model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from accelerate.state import AcceleratorState
+from safetensors.torch import load_file
+
+from train.__main__ import main
+
+from .conftest import small_config
+from .data_sets import make_instrumentals, make_mir1k, make_musdb18
+
+SHAPE = ("num_channels", "sampling_rate", "n_fft", "hop_length", "num_frames", "context_frames", "hidden_sizes")
+
+
+def make_training_root(root: Path) -> Path:
+    """Data sets, and the recipe `small.json`."""
+    make_musdb18(root / "musdb18")
+    make_mir1k(root / "mir-1k")
+    make_instrumentals(root / "instrumentals")
+    write_recipe(root / "small.json")
+    return root
+
+
+def write_recipe(path: Path, **model) -> Path:
+    """The small model's shape, changed."""
+    config = small_config()
+    shape = {name: getattr(config, name) for name in SHAPE}
+    training = {"train_batch_size": 4, "warmup_steps": 1, "validation_steps": 4, "checkpointing_steps": 2}
+    recipe = {"model": {**shape, "num_dropout_layers": 1, **model}, "training": training}
+    path.write_text(json.dumps(recipe))
+    return path
+
+
+def arguments(root: Path, output_dir: Path | str, *more: object) -> list[str]:
+    """Of a training of 4 steps; later ones win."""
+    data = ["--musdb_dir", root / "musdb18", "--mir1k_dir", root / "mir-1k"]
+    data += ["--instrumentals_dir", root / "instrumentals", "--cache_dir", root / "cache"]
+    given = ["--recipe", root / "small.json", "--output_dir", root / output_dir, "--max_train_steps", "4"]
+    given += ["--report_to", "none"]
+    return [str(argument) for argument in (*given, *data, *more)]
+
+
+def train_here(monkeypatch, *given: str) -> int:
+    """Trains in this process; returns the exit code."""
+    monkeypatch.setattr("sys.argv", ["train", *given])
+    AcceleratorState._reset_state(reset_partial_state=True)
+    return main()
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    """A saved model's state."""
+    return load_file(folder / "model.safetensors")
+
+
+def assert_same_weights(one: Path, other: Path) -> None:
+    """To the bit."""
+    others = weights_of(other)
+    for name, weight in weights_of(one).items():
+        assert torch.equal(weight, others[name]), name

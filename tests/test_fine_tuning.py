@@ -1,0 +1,64 @@
+"""Training that starts from a checkpoint."""
+
+from __future__ import annotations
+
+import torch
+
+from modeling_unet_svs import UNetSVSConfig
+from modeling_unet_svs.checkpoint_loading import load_checkpoint
+from train.initial_model import initial_model
+
+from .conftest import small_config
+from .small_training import arguments, train_here, weights_of
+
+
+def test_it_starts_with_the_checkpoints_weights_and_shape(training_root, checkpoint, model, monkeypatch, capsys):
+    given = arguments(training_root, "tuned", "--model_name_or_path", checkpoint, "--learning_rate", "0")
+    del given[given.index("--recipe") : given.index("--recipe") + 2]
+    assert train_here(monkeypatch, *given, "--train_batch_size", "2") == 0
+    assert f"starting from {checkpoint}: {len(model.state_dict())} tensors kept, 0 new" in capsys.readouterr().out
+    tuned = load_checkpoint(training_root / "tuned")
+    assert tuned.config.hidden_sizes == list(model.config.hidden_sizes)
+    for (name, before), after in zip(model.named_parameters(), tuned.parameters()):
+        assert torch.allclose(before, after, atol=1e-7), name
+
+
+def test_other_sources_get_networks_of_their_own(checkpoint, model):
+    config = small_config(sources=("vocals", "drums"), residual=None)
+    tuned, said = initial_model(config, str(checkpoint))
+    num_tensors = len(model.state_dict())
+    assert f"{num_tensors} tensors kept, {num_tensors} new" in said
+    assert "drums.encoder.0: " in said
+    assert "vocals." not in said
+    assert torch.equal(tuned.unets["vocals"].mask.weight, model.unets["vocals"].mask.weight)
+    assert tuned.training
+
+
+def test_other_channels_make_the_first_and_the_last_layer_new(checkpoint, model):
+    tuned, said = initial_model(small_config(num_channels=1), str(checkpoint))
+    assert "3 new (vocals.encoder.0: 1, vocals.mask: 2)" in said
+    kept = [name for name, weight in model.state_dict().items() if weight.shape == tuned.state_dict()[name].shape]
+    assert len(kept) == len(model.state_dict()) - 3
+    assert all(torch.equal(model.state_dict()[name], tuned.state_dict()[name]) for name in kept)
+    assert all(parameter.isfinite().all() for parameter in tuned.parameters())
+
+
+def test_nothing_of_a_checkpoint_is_new_weights(model):
+    tuned, said = initial_model(UNetSVSConfig(), None)
+    assert said == "new weights"
+    assert tuned.num_parameters() == 9_823_313
+
+
+def test_a_checkpoint_that_is_none_is_one_line(training_root, monkeypatch, capsys):
+    given = arguments(training_root, "not tuned", "--model_name_or_path", "nobody/nothing")
+    assert train_here(monkeypatch, *given) == 2
+    assert "train: model nobody/nothing: is no folder here" in capsys.readouterr().err
+    assert not (training_root / "not tuned").exists()
+
+
+def test_the_weights_of_the_finished_run_are_complete(training_root, checkpoint, monkeypatch):
+    given = arguments(training_root, "tuned on", "--model_name_or_path", checkpoint)
+    assert train_here(monkeypatch, *given) == 0
+    before, after = weights_of(checkpoint), weights_of(training_root / "tuned on")
+    assert before.keys() == after.keys()
+    assert any(not torch.equal(before[name], after[name]) for name in before)

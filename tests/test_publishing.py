@@ -1,0 +1,68 @@
+"""A trained model to a Hub, here one on loopback."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from .conftest import run
+from .hub_stub import hub_stub
+from .small_training import arguments, weights_of
+
+HUB_ID = "somebody/model"
+
+
+def hub_environment(url: str) -> dict[str, str]:
+    return {"HF_ENDPOINT": url, "HF_HUB_OFFLINE": "0", "HF_TOKEN": "hf_nobody", "HF_HUB_DISABLE_XET": "1"}
+
+
+@pytest.fixture(scope="module")
+def refused(training_root):
+    """A training whose upload fails."""
+    output_dir = training_root / "refused"
+    with hub_stub(refuses_commits=True) as hub:
+        given = arguments(training_root, output_dir, "--push_to_hub", "--hub_model_id", HUB_ID)
+        return output_dir, run(sys.executable, "-m", "train", *given, env=hub_environment(hub.url)), hub
+
+
+def test_a_failing_upload_loses_nothing_and_says_how_to_try_again(refused):
+    output_dir, done, hub = refused
+    assert hub.commits == []
+    assert done.returncode == 2
+    line = next(line for line in done.stderr.splitlines() if line.startswith("train: "))
+    assert f"the upload to {HUB_ID} failed" in line
+    assert line.endswith(f"try again with python -m train.publishing {output_dir} {HUB_ID}")
+    assert weights_of(output_dir)
+
+
+def test_it_goes_up_in_one_commit_with_all_that_a_stranger_needs(refused):
+    output_dir, _, _ = refused
+    with hub_stub() as hub:
+        done = run(sys.executable, "-m", "train.publishing", output_dir, HUB_ID, env=hub_environment(hub.url))
+        assert done.returncode == 0, done.stderr
+        assert hub.repositories == [HUB_ID]
+        (commit,) = hub.commits
+    assert {"model.safetensors", "config.json", "preprocessor_config.json", "modeling_unet_svs.py"} <= set(commit)
+    assert commit["model.safetensors"] == (output_dir / "model.safetensors").read_bytes()
+    assert json.loads(commit["config.json"])["model_type"] == "unet_svs"
+    card = commit["README.md"].decode()
+    assert "validation_sdr" in card
+    assert "small.json" in card
+    assert not [path for path in commit if path.startswith(("checkpoint-", "logs", "best"))]
+
+
+def test_a_folder_without_a_model_is_one_line(tmp_path):
+    done = run(sys.executable, "-m", "train.publishing", tmp_path, HUB_ID)
+    assert done.returncode == 2
+    assert (
+        done.stderr.strip() == f"publishing: {tmp_path} has no model.safetensors: give the folder of a trained model."
+    )
+
+
+def test_an_id_is_needed_before_any_work(training_root):
+    done = run(sys.executable, "-m", "train", *arguments(training_root, "nameless", "--push_to_hub"))
+    assert done.returncode == 2
+    assert "train: --push_to_hub needs --hub_model_id USER/NAME." in done.stderr
+    assert not (training_root / "nameless").exists()
