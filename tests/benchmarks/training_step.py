@@ -1,0 +1,70 @@
+"""`python -m tests.benchmarks.training_step [STEPS]`: where the time of a training step goes, loading included.
+
+Trains the full-band recipe on songs made here, as long and as many as a step's examples want, and prints what the
+trainer itself measures: seconds of audio per second, and the shares of data, network (forward, loss and backward) and
+optimizer (clipping, AdamW and the moving average).
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from train.arguments import parse_arguments
+from train.loop import train
+from train.songs import MUSDB18_VALIDATION
+
+from ..conftest import write_song
+from ..data_sets import RATE, stems_of
+
+SECONDS = 8
+NUM_SONGS = 20
+
+
+def measure(folder: Path, num_steps: int) -> dict[str, float]:
+    """Trains and reads what was logged after the first ten steps.
+
+    Args:
+        folder: for songs, cache and logs.
+        num_steps: after those.
+
+    Returns:
+        The trainer's own figures.
+    """
+    for song in [*(f"song {index}" for index in range(NUM_SONGS)), MUSDB18_VALIDATION[0]]:
+        for name, waveform in stems_of(song, SECONDS * RATE).items():
+            write_song(folder / "musdb18" / "train" / song / f"{name}.wav", waveform, RATE)
+    given = ["--recipe", "full_band", "--musdb_dir", folder / "musdb18", "--output_dir", folder / "run"]
+    steps = ["--max_train_steps", 10 + num_steps, "--logging_steps", 10, "--validation_steps", 10_000]
+    train(*parse_arguments([str(argument) for argument in [*given, *steps]]))
+    (file,) = (folder / "run" / "logs" / "train").glob("events.out.tfevents*")
+    events = EventAccumulator(str(file)).Reload()
+    names = ("audio_seconds_per_second", "share_data", "share_network", "share_optimizer")
+    values = {name: [event.value for event in events.Scalars(name)[1:]] for name in names}
+    return {name: sum(numbers) / len(numbers) for name, numbers in values.items()}
+
+
+def main() -> None:
+    """Prints the figures, and the machine."""
+    num_steps = int(sys.argv[1]) if len(sys.argv) > 1 else 30
+    with tempfile.TemporaryDirectory() as folder:
+        figures = measure(Path(folder), num_steps)
+    print(
+        f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    )
+    print(f"{figures['audio_seconds_per_second']:.0f} s of audio per second; {num_steps} steps")
+    for part, what in {
+        "network": "forward, loss and backward",
+        "data": "waiting for the process that mixes examples",
+        "optimizer": "clipping, AdamW, moving average",
+    }.items():
+        print(f"{part:10}{figures[f'share_{part}']:6.1%}  {what}")
+
+
+if __name__ == "__main__":
+    main()
