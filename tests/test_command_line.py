@@ -243,6 +243,13 @@ def test_a_stem_file_of_musdb18_is_a_song(unet_svs, tmp_path, musdb_dir):
     assert rate == 44_100
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_stems_add_up_in_any_precision(unet_svs, tmp_path, dtype):
+    mixture, _ = read_audio(write_song(tmp_path / "song.wav", noise(2, 70_001), subtype="float"))
+    assert unet_svs("song.wav", "--dtype", dtype).returncode == OK
+    assert np.abs(sum(stems_of(tmp_path / "separated" / "song").values()) - mixture).max() <= 1e-5
+
+
 def test_info_says_what_a_checkpoint_is(command, checkpoint, model):
     done = command("info", checkpoint)
     assert done.returncode == OK, done.stderr
