@@ -102,10 +102,20 @@ def separate_all(
                 continue
             progress.update(task, completed=1, total=1)
             if scale != 1:
-                _say(f"{song.path}: stems made quieter by a factor of {scale:.4f}, or they would clip.", progress)
+                _say(scaled_message(song.path, scale), progress)
             for output in outputs.values():
                 print(output)
     return failed
+
+
+def scaled_message(song: str | Path, scale: float) -> str:
+    """What is said of stems that would have clipped.
+
+    Args:
+        song: what they are of.
+        scale: that they were multiplied by.
+    """
+    return f"{song}: stems made quieter by a factor of {scale:.4f}, or they would clip."
 
 
 def _songs(inputs: Iterable[Path], output_dir: Path) -> Iterator[Song | AudioFileError]:
@@ -136,4 +146,4 @@ def _say(message: str, progress: Progress) -> None:
         progress.console.print(f"unet-svs: {message}", markup=False, highlight=False, soft_wrap=True)
 
 
-__all__ = ["separate_all"]
+__all__ = ["scaled_message", "separate_all"]

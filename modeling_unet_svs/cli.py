@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .audio_reading import AudioFileError
 from .audio_writing import FORMATS, SUBTYPES
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ app = typer.Typer(
 
 @app.command()
 def separate(
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Audio or video files, or folders.")],
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Audio or video files, folders, or -.")],
     output_dir: Annotated[Path, typer.Option(help="Stems go to OUTPUT_DIR/SONG/STEM.FORMAT.")] = Path("separated"),
     model: Annotated[str | None, typer.Option(help=MODEL_HELP)] = None,
     stem: Annotated[str, typer.Option(help="vocals, accompaniment (or another stem of the model), or all.")] = "all",
@@ -46,20 +47,22 @@ def separate(
     batch_size: Annotated[int, typer.Option(min=1, help="Patches that the network takes at once.")] = 4,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace stems that are already there.")] = False,
 ) -> None:
-    """Take songs apart into stems of their length, rate and channels, which add up to the song."""
-    from .batch_separation import separate_all
+    """Take songs apart into stems of their length, rate and channels, which add up to the song.
 
-    failed = separate_all(
-        inputs,
-        output_dir,
-        model=_load(model, device.value, dtype.value),
-        stem=stem,
-        format=format.value,
-        subtype=subtype.value if subtype else None,
-        batch_size=batch_size,
-        overwrite=overwrite,
-    )
-    if failed:
+    With - for a song, it comes through standard input, and the stem that --stem names goes to standard output.
+    """
+    from .batch_separation import scaled_message, separate_all
+    from .standard_streams import STANDARD_INPUT, separate_standard_input
+
+    loaded = _load(model, device.value, dtype.value)
+    how = {"format": format.value, "subtype": subtype.value if subtype else None, "batch_size": batch_size}
+    if STANDARD_INPUT in inputs:
+        if len(inputs) > 1:
+            raise ValueError("standard input (-) goes alone: give no other INPUT.")
+        scale = separate_standard_input(loaded, stem, **how)
+        if scale != 1:
+            print(f"unet-svs: {scaled_message('standard input', scale)}", file=sys.stderr)
+    elif separate_all(inputs, output_dir, model=loaded, stem=stem, overwrite=overwrite, **how):
         raise typer.Exit(FAILED)
 
 
@@ -106,7 +109,7 @@ def main() -> None:
         app()
     except ValueError as error:
         print(f"unet-svs: {error}", file=sys.stderr)
-        sys.exit(USAGE)
+        sys.exit(FAILED if isinstance(error, AudioFileError) else USAGE)
 
 
 __all__ = ["app", "main"]

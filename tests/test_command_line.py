@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -248,6 +249,43 @@ def test_the_stems_add_up_in_any_precision(unet_svs, tmp_path, dtype):
     mixture, _ = read_audio(write_song(tmp_path / "song.wav", noise(2, 70_001), subtype="float"))
     assert unet_svs("song.wav", "--dtype", dtype).returncode == OK
     assert np.abs(sum(stems_of(tmp_path / "separated" / "song").values()) - mixture).max() <= 1e-5
+
+
+def pipe(data: bytes, *arguments: str | Path) -> subprocess.CompletedProcess[bytes]:
+    program = Path(sys.executable).parent / "unet-svs"
+    return subprocess.run([program, "separate", *map(str, arguments)], input=data, capture_output=True, timeout=600)
+
+
+def test_a_song_goes_through_standard_input_and_a_stem_comes_out(checkpoint, model, tmp_path):
+    """As `ffmpeg ... -f wav - | unet-svs separate - --stem vocals > vocals.wav`, which does not know the length."""
+    mixture = noise(2, 70_001)
+    data = bytearray(write_song(tmp_path / "song.wav", mixture, subtype="float").read_bytes())
+    data[4:8] = b"\xff" * 4
+    size = data.index(b"data") + 4
+    data[size : size + 4] = b"\xff" * 4
+    done = pipe(bytes(data), "-", "--stem", "vocals", "--model", checkpoint, "--dtype", "float32")
+    assert done.returncode == OK, done.stderr
+    (tmp_path / "vocals.wav").write_bytes(done.stdout)
+    vocals, rate = read_audio(tmp_path / "vocals.wav")
+    assert rate == 44_100
+    assert np.array_equal(vocals, model.separate(mixture, 44_100)["vocals"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [(["-"], "--stem all: standard output takes one of vocals"), (["-", "song.wav"], "goes alone")],
+)
+def test_standard_output_takes_one_stem_of_one_song(command, checkpoint, arguments, part):
+    done = command("separate", *arguments, "--model", checkpoint)
+    assert done.returncode == USAGE
+    assert_one_line(done.stderr, part)
+
+
+def test_what_is_no_song_through_standard_input(checkpoint):
+    done = pipe(b"no song", "-", "--stem", "vocals", "--model", checkpoint)
+    assert done.returncode == FAILED
+    assert done.stdout == b""
+    assert_one_line(done.stderr.decode(), "standard input: is no audio file of a known format")
 
 
 def test_info_says_what_a_checkpoint_is(command, checkpoint, model):
