@@ -6,6 +6,7 @@ The model may be a folder, a Hub id, `mixture` (the floor) or `irm` (the ceiling
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
 from rich.console import Console
@@ -22,7 +24,7 @@ from tqdm.auto import tqdm
 from .evaluation_arguments import EvaluationArguments, parse_arguments
 from .evaluation_report import save_box_plot, score_table
 from .evaluation_results import library_versions, read_results, summarise, write_results
-from .evaluation_songs import load_songs, read_stems
+from .evaluation_songs import SongCollection, load_songs, read_stems
 from .protocols import PROTOCOLS, SeparatedSong
 from .separators import Separator, load_separator
 
@@ -51,7 +53,7 @@ def evaluate(arguments: EvaluationArguments, command: str = "") -> dict[str, Any
         ValueError: no songs, a model that cannot be loaded or lacks a stem, an output that is something else.
         OSError: the output cannot be written.
     """
-    state = PartialState()
+    state = process_state()
     collection = load_songs(arguments)
     separator = load_separator(arguments.model, state.device)
     results = {
@@ -91,7 +93,7 @@ def evaluate(arguments: EvaluationArguments, command: str = "") -> dict[str, Any
             done = []
             with state.split_between_processes(todo[start : start + per_round]) as mine:
                 for row in mine:
-                    done.append(_score(row, songs.get(row["name"], {}), separator, arguments))
+                    done.append(_score(row, songs.get(row["name"], {}), separator, collection, arguments))
                     progress.update()
             gathered = gather_object(done)
             progress.update(len(gathered) - len(done))
@@ -107,14 +109,21 @@ def evaluate(arguments: EvaluationArguments, command: str = "") -> dict[str, Any
     return current()
 
 
+def process_state() -> PartialState:
+    """Which process this is, of how many; on the CPU, several are only recognised when it is asked for."""
+    use_cpu = os.environ.get("ACCELERATE_USE_CPU", "false").lower() in ("1", "true")
+    return PartialState(cpu=use_cpu or not torch.accelerator.is_available())
+
+
 def _score(
-    row: Mapping, known: Mapping, separator: Separator, arguments: EvaluationArguments
+    row: Mapping, known: Mapping, separator: Separator, collection: SongCollection, arguments: EvaluationArguments
 ) -> tuple[str, dict[str, Any] | None, str | None]:
     """A song's name, its scores, and why there are none."""
     try:
         references, rate = read_stems(row)
         estimates = np.ascontiguousarray(separator.separate(references, rate))
-        bss_eval_rate = arguments.bss_eval_rate or min(rate, separator.sampling_rate or rate)
+        rates = (rate, separator.sampling_rate or rate, collection.recorded_rate or rate)
+        bss_eval_rate = arguments.bss_eval_rate or min(rates)
         song = SeparatedSong(references, estimates, rate, bss_eval_rate)
         scores = {**known, "seconds": references.shape[-1] / rate}
         for protocol in arguments.protocol:
@@ -135,13 +144,16 @@ def main() -> int:
     try:
         arguments = parse_arguments()
         results = evaluate(arguments, shlex.join(["python", "-m", "train.evaluate", *sys.argv[1:]]))
-        if PartialState().is_main_process:
+        if process_state().is_main_process:
             Console().print(score_table(results["summary"]))
             if arguments.output and results["songs"] and arguments.plot_format != "none":
                 save_box_plot(results, Path(arguments.output), arguments.plot_format)
     except (ValueError, OSError) as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return USAGE
+    finally:
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
     return FAILED if results["failed"] else 0
 
 

@@ -37,7 +37,8 @@ class EvaluationArguments:
         },
     )
     bss_eval_rate: int | None = field(
-        default=None, metadata={"help": "Hz of bss_eval_v3; default: the lower of the model's and the song's rate."}
+        default=None,
+        metadata={"help": "Hz of bss_eval_v3; default: the lower of the model's and the song's (MIR-1K: 16000)."},
     )
     output: str | None = field(
         default=None,

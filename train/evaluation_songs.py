@@ -16,6 +16,8 @@ from .evaluation_arguments import EvaluationArguments
 from .songs import ALL_CHANNELS, AUDIO_SUFFIXES, load_mir1k, load_musdb18
 
 MIXTURE_NAME = "mixture"
+# Copies as Opus files say 48 kHz.
+MIR1K_RATE = 16_000
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,13 @@ class SongCollection:
         name: of the data set.
         split: of the data set.
         rows: of `songs.py`, one for each song.
+        recorded_rate: sampling rate in Hz that the songs were recorded at, where their files may have a higher one.
     """
 
     name: str
     split: str
     rows: list[dict]
+    recorded_rate: int | None = None
 
     def fingerprint(self) -> str:
         """Hash over the songs' names, and the names and sizes of their files; where those lie does not matter."""
@@ -65,7 +69,7 @@ def load_songs(arguments: EvaluationArguments) -> SongCollection:
     if arguments.mir1k_dir:
         if split == "test":
             raise ValueError("MIR-1K has no test split: give --split validation.")
-        return SongCollection("MIR-1K", split, list(load_mir1k(arguments.mir1k_dir, split)))
+        return SongCollection("MIR-1K", split, list(load_mir1k(arguments.mir1k_dir, split)), MIR1K_RATE)
     folder = Path(arguments.stems_dir)
     return SongCollection(folder.resolve().name, "all", folders_of_stems(folder))
 
