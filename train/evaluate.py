@@ -124,7 +124,7 @@ def _score(
         estimates = np.ascontiguousarray(separator.separate(references, rate))
         rates = (rate, separator.sampling_rate or rate, collection.recorded_rate or rate)
         bss_eval_rate = arguments.bss_eval_rate or min(rates)
-        song = SeparatedSong(references, estimates, rate, bss_eval_rate)
+        song = SeparatedSong(references, estimates, rate, bss_eval_rate, separator.separate)
         scores = {**known, "seconds": references.shape[-1] / rate}
         for protocol in arguments.protocol:
             if protocol not in known:

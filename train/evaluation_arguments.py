@@ -33,7 +33,7 @@ class EvaluationArguments:
         default_factory=lambda: ["sdr"],
         metadata={
             "help": "One or several of sdr (SDR and SI-SDR of the song), museval (BSSEval v4), bss_eval_v3 (the "
-            "paper's NSDR, SIR, SAR), levels (leakage where a stem does not play)."
+            "paper's NSDR, SIR, SAR), levels (what comes out as a stem that does not play)."
         },
     )
     bss_eval_rate: int | None = field(

@@ -24,7 +24,11 @@ def score_table(summary: Mapping) -> Table:
         The table, to be printed by a rich console.
     """
     titles = ("protocol", "stem", "metric", "mean", "std", "min", "median", "max", "by length", "songs", "skipped")
-    table = Table(*titles[:3], title="dB over songs; skipped: silent references", title_justify="left")
+    table = Table(
+        *titles[:3],
+        title="dB over songs; skipped: songs without a score, whose reference is silent",
+        title_justify="left",
+    )
     for title in titles[3:]:
         table.add_column(title, justify="right")
     for protocol, stems in summary.items():

@@ -9,7 +9,7 @@ import numpy as np
 
 from modeling_unet_svs.resampling import Resampler
 
-from .scores import bss_eval_v3, frame_median, leakage, museval_frames, sdr, si_sdr
+from .scores import bss_eval_v3, frame_median, museval_frames, relative_level, sdr, si_sdr
 
 STEMS = ("vocals", "accompaniment")
 # Scores by stem and metric, in dB; `frames` holds lists of them by metric.
@@ -25,12 +25,14 @@ class SeparatedSong:
         estimates: of the same shape.
         sampling_rate: in Hz.
         bss_eval_rate: in Hz; the rate of the `bss_eval_v3` protocol.
+        separate: from references and their rate to estimates, of the separator that made `estimates`.
     """
 
     references: np.ndarray
     estimates: np.ndarray
     sampling_rate: int
     bss_eval_rate: int
+    separate: Callable[[np.ndarray, int], np.ndarray]
 
     @property
     def mixture(self) -> np.ndarray:
@@ -81,31 +83,36 @@ def score_bss_eval_v3(song: SeparatedSong) -> StemScores:
     Returns:
         All of it, in dB, for each stem; the NSDR is the SDR of the estimate minus that of the mixture.
     """
-    references, estimates = (
-        _mono_at(array, song.sampling_rate, song.bss_eval_rate) for array in (song.references, song.estimates)
+    mixtures = np.broadcast_to(song.mixture, song.references.shape)
+    references, estimates, mixtures = (
+        _mono_at(array, song.sampling_rate, song.bss_eval_rate)
+        for array in (song.references, song.estimates, mixtures)
     )
-    mixtures = np.stack([references.sum(axis=0)] * len(references))
-    floor = bss_eval_v3(references, mixtures)["sdr"]
     scores = bss_eval_v3(references, estimates)
-    scores["nsdr"] = scores["sdr"] - floor
+    # It takes seconds, and the floor's scores are those of the mixture already.
+    floor = scores if np.array_equal(estimates, mixtures) else bss_eval_v3(references, mixtures)
+    scores["nsdr"] = scores["sdr"] - floor["sdr"]
     return {
         stem: {metric: float(values[index]) for metric, values in scores.items()} for index, stem in enumerate(STEMS)
     }
 
 
 def score_levels(song: SeparatedSong) -> StemScores:
-    """How far an estimate stays under the mixture where its reference does not play.
+    """What comes out as a stem when it does not play: vocals of the accompaniment alone, and the other way round.
 
     Args:
-        song: to score.
+        song: to score; it is separated again, without each stem.
 
     Returns:
-        `leakage` in dB, the lower the better, for each stem.
+        `leakage`, the level of what comes out against what goes in, in dB, the lower the better, for each stem.
     """
-    return {
-        stem: {"leakage": leakage(reference, estimate, song.mixture, song.sampling_rate)}
-        for stem, reference, estimate in zip(STEMS, song.references, song.estimates)
-    }
+    scores = {}
+    for index, stem in enumerate(STEMS):
+        references = song.references.copy()
+        references[index] = 0
+        estimates = song.separate(references, song.sampling_rate)
+        scores[stem] = {"leakage": relative_level(estimates[index], references.sum(axis=0))}
+    return scores
 
 
 def _mono_at(waveforms: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:

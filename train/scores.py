@@ -1,4 +1,4 @@
-"""How close estimates are to their references, in decibels: plain ratios, BSSEval v4 and v3, and leakage."""
+"""How close estimates are to their references, in decibels: plain ratios, BSSEval v4 and v3, and levels."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from importlib.util import module_from_spec, spec_from_file_location
 from types import ModuleType
 
 import numpy as np
-
-# A reference this far under its mixture, in dB, does not play: what a lossy codec leaves of silence.
-INAUDIBLE = -60.0
 
 
 def sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
@@ -104,30 +101,19 @@ def bss_eval_v3(references: np.ndarray, estimates: np.ndarray) -> dict[str, np.n
     return dict(zip(names, scores))
 
 
-def leakage(reference: np.ndarray, estimate: np.ndarray, mixture: np.ndarray, sampling_rate: int) -> float:
-    """How loud an estimate is against the mixture in those seconds in which there is nothing to estimate.
+def relative_level(estimate: np.ndarray, mixture: np.ndarray) -> float:
+    """How loud an estimate is against its mixture.
 
     Args:
-        reference: `(num_channels, num_samples)`.
-        estimate: of the same shape.
+        estimate: `(num_channels, num_samples)`.
         mixture: of the same shape.
-        sampling_rate: in Hz; frames last one second.
 
     Returns:
-        10 log10(|ŝ|² / |x|²) in dB over the frames whose reference lies 60 dB under the mixture; NaN where there is no
-        such frame, minus infinity where the estimate is digital silence there.
+        10 log10(|ŝ|² / |x|²) in dB; NaN where the mixture is digital silence, minus infinity where only the estimate
+        is.
     """
-    num_frames = max(reference.shape[1] // sampling_rate, 1)
-    length = min(sampling_rate, reference.shape[1])
-    reference, estimate, mixture = (
-        np.square(array[:, : num_frames * length], dtype=np.float64).reshape(len(array), num_frames, -1).sum((0, 2))
-        for array in (reference, estimate, mixture)
-    )
-    without = (mixture > 0) & (reference <= mixture * 10 ** (INAUDIBLE / 10))
-    if not without.any():
-        return float("nan")
-    with np.errstate(divide="ignore"):
-        return float(10 * np.log10(estimate[without].sum() / mixture[without].sum()))
+    loudness = _energy(estimate)
+    return float("-inf") if loudness == 0 and mixture.any() else -_decibels(_energy(mixture), loudness)
 
 
 def museval_metrics() -> ModuleType:
@@ -163,4 +149,4 @@ def _any_silent(waveforms: np.ndarray) -> bool:
     return bool((waveforms.sum(axis=1) == 0).all(axis=1).any())
 
 
-__all__ = ["bss_eval_v3", "frame_median", "leakage", "museval_frames", "museval_metrics", "sdr", "si_sdr"]
+__all__ = ["bss_eval_v3", "frame_median", "museval_frames", "museval_metrics", "relative_level", "sdr", "si_sdr"]
