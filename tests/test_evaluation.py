@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from pathlib import Path
 
@@ -41,7 +40,7 @@ def stems_dir(tmp_path) -> Path:
     folder = tmp_path / "stems"
     for index, song in enumerate(("a", "b", "c")):
         for stem in ("vocals", "drums", "other")[song == "c" :]:
-            write_song(folder / song / f"{stem}.wav", noise(2, RATE, seed=10 * index + len(stem)), RATE)
+            write_song(folder / song / f"{stem}.wav", noise(1, RATE, seed=10 * index + len(stem)), RATE)
     return folder
 
 
@@ -98,8 +97,9 @@ def test_floor_and_oracle_agree_with_an_independent_computation(musdb_dir, tmp_p
         "mixture": np.stack([references.sum(0)] * 2),
         "irm": np.stack([stem[:, : vocals.shape[1]] for stem in oracle]),
     }
-    protocols = ["sdr", "museval"] if name == EXCERPTS[0] else ["sdr"]
     for bound, estimate in estimates.items():
+        # It takes seconds.
+        protocols = ["sdr", "museval"] if (name, bound) == (EXCERPTS[0], "irm") else ["sdr"]
         arguments = EvaluationArguments(model=bound, musdb_dir=str(tmp_path), protocol=protocols)
         scores = evaluate(arguments)["songs"][name]
         errors = ((references - estimate) ** 2).sum((1, 2))
@@ -131,7 +131,7 @@ def test_a_folder_of_stems_and_what_is_silent_in_it(stems_dir, tmp_path):
     drums, other = (read_audio(stems_dir / "a" / f"{stem}.wav")[0] for stem in ("drums", "other"))
     assert rate == RATE
     assert np.array_equal(references[1], drums + other)
-    assert math.isnan(results["songs"]["c"]["sdr"]["vocals"]["sdr"])
+    assert results["songs"]["c"]["sdr"]["vocals"]["sdr"] is None
     assert json.loads(output.read_text())["songs"]["c"]["sdr"]["vocals"]["sdr"] is None
     assert "NaN" not in output.read_text()
     for protocol, metric in (("sdr", "sdr"), ("museval", "sdr"), ("bss_eval_v3", "nsdr")):
@@ -146,7 +146,7 @@ def test_levels_say_what_leaks(stems_dir):
     assert leaking["summary"]["levels"]["vocals"]["leakage"]["mean"] == 0
     assert leaking["summary"]["levels"]["vocals"]["leakage"]["count"] == 3
     assert leaking["summary"]["levels"]["accompaniment"]["leakage"]["count"] == 2
-    assert evaluated(stems_dir, protocol=["levels"])["songs"]["a"]["levels"]["vocals"]["leakage"] < -100
+    assert evaluated(stems_dir, protocol=["levels"])["songs"]["a"]["levels"]["vocals"]["leakage"] == -120
 
 
 def test_songs_that_are_there_are_not_done_again(stems_dir, tmp_path, monkeypatch):
@@ -160,9 +160,9 @@ def test_songs_that_are_there_are_not_done_again(stems_dir, tmp_path, monkeypatc
     evaluated(stems_dir, output)
     assert done == ["b"]
     assert json.loads(output.read_text()) == whole
-    more = evaluated(stems_dir, output, protocol=["museval"])
+    more = evaluated(stems_dir, output, protocol=["levels"])
     assert done == ["b", "a", "b", "c"]
-    assert set(more["songs"]["b"]) == {"seconds", "sdr", "museval"}
+    assert set(more["songs"]["b"]) == {"seconds", "sdr", "levels"}
 
 
 def test_results_of_something_else_are_not_overwritten(stems_dir, tmp_path):
@@ -171,7 +171,7 @@ def test_results_of_something_else_are_not_overwritten(stems_dir, tmp_path):
     before = output.read_text()
     with pytest.raises(ValueError, match="results.json is there and holds results for another model"):
         evaluated(stems_dir, output, model="mixture")
-    write_song(stems_dir / "d" / "vocals.wav", noise(2, RATE), RATE)
+    write_song(stems_dir / "d" / "vocals.wav", noise(1, RATE), RATE)
     with pytest.raises(ValueError, match="for another data"):
         evaluated(stems_dir, output)
     assert output.read_text() == before
@@ -203,7 +203,7 @@ def test_two_processes_give_the_results_of_one(stems_dir, tmp_path):
     command = ["torchrun", "--standalone", "--nproc_per_node", "2", "-m", "train.evaluate", "--model", "irm"]
     done = run(*command, "--stems_dir", stems_dir, "--output", tmp_path / "two.json", env={"ACCELERATE_USE_CPU": "1"})
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("protocol") == 1
+    assert done.stdout.count("protocol") == 1  # one table
     one, two = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "two"))
     assert two["songs"] == one["songs"]
     assert two["summary"] == one["summary"]
@@ -235,6 +235,13 @@ def test_bad_input_is_one_clear_line(monkeypatch, capsys, tmp_path, stems_dir):
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
     assert all(line.startswith("evaluate: ") for line in lines)
+
+
+def test_a_mixture_does_not_stand_for_the_accompaniment(tmp_path):
+    for stem in ("mixture", "vocals"):
+        write_song(tmp_path / "song" / f"{stem}.wav", noise(1, RATE), RATE)
+    with pytest.raises(ValueError, match="song has a mixture and no accompaniment"):
+        load_songs(EvaluationArguments(stems_dir=str(tmp_path)))
 
 
 def test_stems_that_do_not_fit_together_are_named(tmp_path):

@@ -71,7 +71,7 @@ def test_bss_eval_v3_is_a_projection_on_delayed_references():
     found = bss_eval_v3(references, estimates)
     for index in range(2):
         targets, everything = (
-            basis @ np.linalg.lstsq(basis, padded[index], rcond=None)[0]
+            basis @ np.linalg.solve(basis.T @ basis, basis.T @ padded[index])
             for basis in (delayed[index], np.concatenate(delayed, axis=1))
         )
         ratios = {
@@ -88,7 +88,7 @@ def test_bss_eval_v3_is_a_projection_on_delayed_references():
 def test_relative_level_is_in_decibels_under_the_mixture():
     reference, _ = noise_pair()
     assert relative_level(0.1 * reference, reference) == pytest.approx(-20, abs=1e-5)
-    assert relative_level(0 * reference, reference) == -math.inf
+    assert relative_level(0 * reference, reference) == -120
     assert math.isnan(relative_level(reference, 0 * reference))
 
 

@@ -18,12 +18,11 @@ import numpy as np
 import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
-from rich.console import Console
 from tqdm.auto import tqdm
 
 from .evaluation_arguments import EvaluationArguments, parse_arguments
-from .evaluation_report import save_box_plot, score_table
-from .evaluation_results import library_versions, read_results, summarise, write_results
+from .evaluation_report import print_scores, save_box_plot
+from .evaluation_results import library_versions, plain, read_results, summarise, write_results
 from .evaluation_songs import SongCollection, load_songs, read_stems
 from .protocols import PROTOCOLS, SeparatedSong
 from .separators import Separator, load_separator
@@ -46,7 +45,8 @@ def evaluate(arguments: EvaluationArguments, command: str = "") -> dict[str, Any
     Returns:
         `command`, `arguments`, `versions`; `model` (`name`, `fingerprint`, `sampling_rate` in Hz), `data` (`name`,
         `split`, `num_songs`, `fingerprint`) and `bss_eval_rate`; `summary`, see `summarise`; `songs`, for each its
-        `seconds` and its scores in dB by protocol, stem and metric; and `failed`, the reason for each song that did.
+        `seconds` and its scores in dB by protocol, stem and metric, `None` where there is none; and `failed`, the
+        reason for each song that did.
         The same in every process.
 
     Raises:
@@ -129,7 +129,7 @@ def _score(
         for protocol in arguments.protocol:
             if protocol not in known:
                 scores[protocol] = PROTOCOLS[protocol](song)
-        return row["name"], scores, None
+        return row["name"], plain(scores), None
     except Exception as error:  # one song, whatever is wrong with it, does not end the evaluation of all others
         return row["name"], None, " ".join(f"{error}".split()) or type(error).__name__
 
@@ -145,7 +145,7 @@ def main() -> int:
         arguments = parse_arguments()
         results = evaluate(arguments, shlex.join(["python", "-m", "train.evaluate", *sys.argv[1:]]))
         if process_state().is_main_process:
-            Console().print(score_table(results["summary"]))
+            print_scores(results["summary"])
             if arguments.output and results["songs"] and arguments.plot_format != "none":
                 save_box_plot(results, Path(arguments.output), arguments.plot_format)
     except (ValueError, OSError) as error:

@@ -7,35 +7,36 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
 
 # Of each protocol, what the plot shows.
 PLOTTED = {"sdr": "sdr", "museval": "sdr", "bss_eval_v3": "nsdr", "levels": "leakage"}
 STATISTICS = ("mean", "std", "min", "median", "max", "length_weighted_mean", "count", "skipped")
+TABLE_WIDTH = 110
 
 
-def score_table(summary: Mapping) -> Table:
-    """Statistics as a table, a line for each protocol, stem and metric.
+def print_scores(summary: Mapping) -> None:
+    """Prints statistics as a table, a line for each protocol, stem and metric.
 
     Args:
         summary: of `summarise`.
-
-    Returns:
-        The table, to be printed by a rich console.
     """
     titles = ("protocol", "stem", "metric", "mean", "std", "min", "median", "max", "by length", "songs", "skipped")
-    table = Table(
-        *titles[:3],
-        title="dB over songs; skipped: songs without a score, whose reference is silent",
-        title_justify="left",
-    )
+    caption = "dB over songs; by length: mean weighted by it; skipped: without a score, as the reference is silent"
+    table = Table(*titles[:3], box=SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left")
     for title in titles[3:]:
         table.add_column(title, justify="right")
     for protocol, stems in summary.items():
         for stem, metrics in stems.items():
             for metric, statistics in metrics.items():
                 table.add_row(protocol, stem, metric, *(_text(statistics[name]) for name in STATISTICS))
-    return table
+        table.add_section()
+    console = Console()
+    # A narrow terminal, or none, breaks the lines rather than the numbers.
+    console.width = max(console.width, TABLE_WIDTH)
+    console.print(table)
 
 
 def draw_box_plot(results: Mapping) -> Figure:
@@ -90,4 +91,4 @@ def _text(number: float | int) -> str:
     return f"{number:.2f}" if math.isfinite(number) else "–"
 
 
-__all__ = ["draw_box_plot", "save_box_plot", "score_table"]
+__all__ = ["draw_box_plot", "print_scores", "save_box_plot"]

@@ -81,7 +81,7 @@ def read_results(path: Path, identity: Mapping[str, Any], overwrite: bool) -> di
         return {}
     remedy = "give another --output, or --overwrite."
     try:
-        earlier = json.loads(path.read_text())
+        earlier = json.loads(path.read_text(encoding="utf-8"))
         known = {key: earlier[key] for key in IDENTITY}
         songs = dict(earlier["songs"])
     except (ValueError, KeyError, TypeError):
@@ -103,17 +103,35 @@ def write_results(path: Path, results: Mapping[str, Any]) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    plain = _plain(results)
-    songs = plain.pop("songs")
-    head = json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False).removesuffix("\n}")
+    head = plain(results)
+    songs = head.pop("songs")
+    text = json.dumps(head, indent=1, ensure_ascii=False, allow_nan=False).removesuffix("\n}")
     lines = [f"  {json.dumps(name, ensure_ascii=False)}: {_line(scores)}" for name, scores in songs.items()]
     body = ",\n".join(lines)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_text(f'{head},\n "songs": {{\n{body}\n }}\n}}\n')
+        partial.write_text(f'{text},\n "songs": {{\n{body}\n }}\n}}\n', encoding="utf-8")
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def plain(value: Any) -> Any:
+    """The same as a file has it, so that results which are read again have the same statistics.
+
+    Args:
+        value: numbers, texts, mappings and lists of such.
+
+    Returns:
+        Floating-point numbers with four decimals, or `None` where they are not finite; mappings as dictionaries.
+    """
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return round(value, DECIMALS) if math.isfinite(value) else None
+    return value
 
 
 def library_versions() -> dict[str, str]:
@@ -149,19 +167,8 @@ def _is_finite(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
 
 
-def _plain(value: Any) -> Any:
-    """The same as JSON can have it."""
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, float):
-        return round(value, DECIMALS) if math.isfinite(value) else None
-    return value
-
-
 def _line(scores: Mapping) -> str:
     return json.dumps(scores, ensure_ascii=False, allow_nan=False)
 
 
-__all__ = ["library_versions", "read_results", "summarise", "write_results"]
+__all__ = ["library_versions", "plain", "read_results", "summarise", "write_results"]

@@ -84,7 +84,7 @@ def folders_of_stems(stems_dir: Path) -> list[dict]:
         Rows as those of `songs.py`.
 
     Raises:
-        ValueError: no songs there.
+        ValueError: no songs there, or one with a mixture and no accompaniment.
     """
     rows = []
     for folder in sorted(path for path in stems_dir.glob("*") if path.is_dir()):
@@ -94,6 +94,8 @@ def folders_of_stems(stems_dir: Path) -> list[dict]:
             for path in files
             if path.stem != MIXTURE_NAME
         ]
+        if len(files) > len(stems) and {stem["stem"] for stem in stems} <= {"vocals"}:
+            raise ValueError(f"{folder} has a mixture and no accompaniment: it needs all stems of the mixture.")
         if stems:
             rows.append({"name": folder.name, "stems": stems})
     if not rows:

@@ -122,7 +122,7 @@ def _minutes(data: Sequence[Mapping], name: str) -> float:
 
 def _read_training(path: Path) -> dict[str, Any]:
     try:
-        training = json.loads(path.read_text())
+        training = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be read: {error}.") from None
     missing = [key for key in ("model_name", "recipe", "flags", "data") if key not in training]

@@ -121,7 +121,7 @@ def read_collections(results_dir: str | Path) -> list[CollectionScores]:
     model = None
     for path in sorted(Path(results_dir).glob("*.json")):
         try:
-            results = json.loads(path.read_text())
+            results = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ValueError(f"{path} is no JSON: {error}.") from None
         if "summary" not in results:

@@ -9,6 +9,9 @@ from types import ModuleType
 
 import numpy as np
 
+# dB under a mixture that stand for digital silence, so that it has a place in means.
+INAUDIBLE = -120.0
+
 
 def sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
     """Ratio of a reference's energy to that of the estimate's error, over the whole excerpt and all channels.
@@ -109,11 +112,9 @@ def relative_level(estimate: np.ndarray, mixture: np.ndarray) -> float:
         mixture: of the same shape.
 
     Returns:
-        10 log10(|ŝ|² / |x|²) in dB; NaN where the mixture is digital silence, minus infinity where only the estimate
-        is.
+        10 log10(|ŝ|² / |x|²) in dB, at least -120; NaN where the mixture is digital silence.
     """
-    loudness = _energy(estimate)
-    return float("-inf") if loudness == 0 and mixture.any() else -_decibels(_energy(mixture), loudness)
+    return max(-_decibels(_energy(mixture), _energy(estimate)), INAUDIBLE) if mixture.any() else float("nan")
 
 
 def museval_metrics() -> ModuleType:
