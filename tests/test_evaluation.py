@@ -117,7 +117,9 @@ def test_the_oracle_is_better_than_the_floor_and_adds_up_to_the_mixture(stems_di
     estimates = load_separator("irm").separate(references, rate)
     assert np.abs(estimates.sum(0) - references.sum(0)).max() < 1e-5
     floor, oracle = (
-        evaluated(stems_dir, model=bound, protocol=["bss_eval_v3"])["summary"]["bss_eval_v3"]["vocals"]
+        evaluated(stems_dir, model=bound, protocol=["bss_eval_v3"], bss_eval_rate=8_000)["summary"]["bss_eval_v3"][
+            "vocals"
+        ]
         for bound in ("mixture", "irm")
     )
     assert floor["nsdr"]["mean"] == 0

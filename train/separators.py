@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from modeling_unet_svs import UNetSVSConfig
 from modeling_unet_svs.checkpoint_loading import load_checkpoint
 from modeling_unet_svs.spectrogram import hann_window
 
@@ -63,9 +64,9 @@ def load_separator(name: str, device: torch.device | str = "cpu") -> Separator:
     model = load_checkpoint(name)
     if not set(STEMS) <= set(model.config.stems):
         raise ValueError(f"--model {name} has the stems {', '.join(model.config.stems)}, not both of {STEMS}.")
-    # How and with which version a model was saved is not what it is.
-    config = {key: value for key, value in model.config.to_dict().items() if not key.startswith(("_", "transformers"))}
-    digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
+    # What decides the estimates, and not how, or with which version, the model was saved.
+    config = {name: getattr(model.config, name) for name in UNetSVSConfig.__annotations__}
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
     for key, tensor in sorted(model.state_dict().items()):
         digest.update(key.encode())
         digest.update(tensor.contiguous().numpy().tobytes())
