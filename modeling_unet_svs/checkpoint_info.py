@@ -31,14 +31,16 @@ def print_info(name: str, model: UNetSVSModel) -> None:
     }
     card = load_card(name)
     data = card.data if card is not None else None
+    scores: list[tuple[str, str]] = []
     if data is not None:
         datasets = data.datasets or []
         rows["training data"] = ", ".join([datasets] if isinstance(datasets, str) else datasets) or "not said"
         rows["licence"] = str(data.license_name or data.license or "not said")
         for result in data.eval_results or []:
             where = f"{result.dataset_name}, {result.dataset_split}" if result.dataset_split else result.dataset_name
-            rows[result.metric_name or result.metric_type] = f"{result.metric_value} ({where})"
-    for label, value in rows.items():
+            scores.append((result.metric_name or result.metric_type, f"{result.metric_value} ({where})"))
+    # The same score may be there for several data sets.
+    for label, value in [*rows.items(), *scores]:
         table.add_row(label, value)
     Console(soft_wrap=True, highlight=False).print(table, markup=False)
 

@@ -1,83 +1,229 @@
-"""Scores: as they are defined, and as the field's library has them."""
+"""`python -m train.evaluate`: songs, processes, files, and the two bounds of every score."""
 
 from __future__ import annotations
 
 import json
-import math
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.signal
 
 from modeling_unet_svs import DEFAULT_CHECKPOINT
-from train.evaluate import EvaluationArguments, evaluate, stems_of
-from train.scores import museval_metrics, museval_sdr, sdr
-from train.songs import load_musdb18
+from modeling_unet_svs.audio_reading import read_audio
+from train import evaluate as evaluation
+from train.evaluate import FAILED, USAGE, evaluate, main
+from train.evaluation_arguments import EvaluationArguments
+from train.evaluation_songs import load_songs, read_stems
+from train.protocols import PROTOCOLS, SeparatedSong
+from train.scores import museval_metrics
+from train.separators import load_separator
 
-from .conftest import noise, run
-from .data_sets import make_mir1k, make_musdb18
+from .conftest import ROOT, noise, run, write_song
+from .data_sets import make_mir1k, make_musdb18, make_stem_file, stems_of
+
+RATE = 16_000
+EXCERPTS = ("BKS - Bulldozer", "Speak Softly - Broken Man")
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory):
+def root(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("evaluation")
     make_musdb18(root / "musdb18")
     make_mir1k(root / "mir-1k")
     return root
 
 
-def test_sdr_is_the_energy_of_the_reference_over_that_of_the_error():
-    reference, error = noise(2, 10_000, seed=1), noise(2, 10_000, seed=2)
-    expected = 10 * math.log10((reference.astype(float) ** 2).sum() / (error.astype(float) ** 2).sum())
-    assert sdr(reference, reference + error) == pytest.approx(expected, abs=1e-4)
-    assert sdr(reference, 0 * reference) == 0
-    assert sdr(reference, 0.9 * reference) == pytest.approx(20, abs=1e-5)
-    assert sdr(reference, reference) == math.inf
-    assert math.isnan(sdr(0 * reference, reference))
+@pytest.fixture
+def stems_dir(tmp_path) -> Path:
+    """Three songs of a second, the last of them without voice."""
+    folder = tmp_path / "stems"
+    for index, song in enumerate(("a", "b", "c")):
+        for stem in ("vocals", "drums", "other")[song == "c" :]:
+            write_song(folder / song / f"{stem}.wav", noise(1, RATE, seed=10 * index + len(stem)), RATE)
+    return folder
 
 
-def test_museval_is_the_librarys_own_median_over_frames():
-    references = np.stack([noise(2, 30_000, seed) for seed in (1, 2)])
-    estimates = references + 0.3 * np.stack([noise(2, 30_000, seed) for seed in (3, 4)])
-    arrays = [references.swapaxes(1, 2), estimates.swapaxes(1, 2)]
-    frames = museval_metrics().bss_eval(*arrays, window=8_000, hop=8_000, framewise_filters=False)[0]
-    assert museval_sdr(references, estimates, 8_000) == pytest.approx(np.nanmedian(frames, axis=1).tolist())
+def evaluated(stems_dir: Path, output: Path | None = None, **more) -> dict:
+    given = {"model": "irm", "stems_dir": str(stems_dir), "output": str(output) if output else None, **more}
+    return evaluate(EvaluationArguments(**given))
 
 
-def test_the_command_prints_a_table_and_writes_the_scores_of_every_song(root, checkpoint, tmp_path):
+def run_main(monkeypatch, *arguments: str | Path) -> int:
+    monkeypatch.setattr(sys, "argv", ["evaluate", *map(str, arguments)])
+    return main()
+
+
+def test_the_command_prints_a_table_and_writes_scores_and_a_plot(root, checkpoint, tmp_path):
     output = tmp_path / "new" / "results.json"
     arguments = ["--model", checkpoint, "--musdb_dir", root / "musdb18", "--protocol", "sdr", "museval"]
     done = run(sys.executable, "-m", "train.evaluate", *arguments, "--output", output)
     assert done.returncode == 0, done.stderr
     results = json.loads(output.read_text())
     assert list(results["songs"]) == ["Nobody - Four"]
-    scores = results["songs"]["Nobody - Four"]["sdr"]["vocals"]
-    assert results["summary"]["sdr"]["vocals"] == {"mean": scores, "median": scores, "count": 1}
-    assert f"{scores:.2f}" in done.stdout
+    score = results["songs"]["Nobody - Four"]["sdr"]["vocals"]["sdr"]
+    summary = results["summary"]["sdr"]["vocals"]["sdr"]
+    assert {summary[name] for name in ("mean", "median", "min", "max", "length_weighted_mean")} == {score}
+    assert (summary["std"], summary["count"], summary["skipped"]) == (0, 1, 0)
+    assert f"{score:.2f}" in done.stdout
+    assert results["command"] == f"python -m train.evaluate {' '.join(map(str, arguments))} --output {output}"
+    assert {"torch", "museval", "mir_eval", "python"} <= set(results["versions"])
+    assert results["data"]["fingerprint"].startswith("sha256:")
+    assert output.with_suffix(".png").stat().st_size > 1000
+    assert len(list(output.parent.iterdir())) == 2
 
 
 def test_an_independent_computation_agrees(root, checkpoint, model):
     arguments = EvaluationArguments(model=str(checkpoint), mir1k_dir=str(root / "mir-1k"), split="validation")
-    scores = evaluate(arguments)["songs"]["jmzen_1_01"]["sdr"]
-    stems, rate = stems_of(
-        {
-            "stems": [
-                {"stem": "accompaniment", "path": root / "mir-1k" / "jmzen_1_01.wav", "audio_stream": 0, "channel": 0},
-                {"stem": "vocals", "path": root / "mir-1k" / "jmzen_1_01.wav", "audio_stream": 0, "channel": 1},
-            ]
-        }
-    )
-    error = model.separate(stems.sum(0), rate)["vocals"] - stems[0]
-    assert scores["vocals"] == pytest.approx(10 * np.log10((stems[0] ** 2).sum() / (error**2).sum()), abs=0.01)
+    scores = evaluate(arguments)["songs"]["jmzen_1_01"]["sdr"]["vocals"]["sdr"]
+    stems, rate = read_audio(root / "mir-1k" / "jmzen_1_01.wav")
+    error = model.separate(stems.sum(0, keepdims=True), rate)["vocals"] - stems[1]
+    assert scores == pytest.approx(10 * np.log10((stems[1] ** 2).sum() / (error**2).sum()), abs=0.01)
+
+
+@pytest.mark.parametrize("name", EXCERPTS)
+def test_floor_and_oracle_agree_with_an_independent_computation(musdb_dir, tmp_path, name):
+    """To 0.01 dB, on excerpts of MUSDB18; the oracle with scipy's transform."""
+    path = musdb_dir / "test" / f"{name}.stem.mp4"
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test" / path.name).symlink_to(path)
+    drums, bass, other, vocals = (read_audio(path, stream)[0].astype(np.float64) for stream in (1, 2, 3, 4))
+    references = np.stack([vocals, drums + bass + other])
+    spectra = [scipy.signal.stft(stem, nperseg=4096, noverlap=3072)[2] for stem in (*references, references.sum(0))]
+    powers = [np.abs(spectrum) ** 2 for spectrum in spectra[:2]]
+    masked = [power / np.maximum(sum(powers), 1e-30) * spectra[2] for power in powers]
+    oracle = [scipy.signal.istft(spectrum, nperseg=4096, noverlap=3072)[1] for spectrum in masked]
+    estimates = {
+        "mixture": np.stack([references.sum(0)] * 2),
+        "irm": np.stack([stem[:, : vocals.shape[1]] for stem in oracle]),
+    }
+    for bound, estimate in estimates.items():
+        # It takes seconds.
+        protocols = ["sdr", "museval"] if (name, bound) == (EXCERPTS[0], "irm") else ["sdr"]
+        arguments = EvaluationArguments(model=bound, musdb_dir=str(tmp_path), protocol=protocols)
+        scores = evaluate(arguments)["songs"][name]
+        errors = ((references - estimate) ** 2).sum((1, 2))
+        expected = {"sdr": 10 * np.log10((references**2).sum((1, 2)) / errors)}
+        if "museval" in protocols:
+            arrays = [array.swapaxes(1, 2) for array in (references, estimate)]
+            expected["museval"] = np.median(museval_metrics().bss_eval(*arrays, window=44_100, hop=44_100)[0], axis=1)
+        for protocol, values in expected.items():
+            found = [scores[protocol][stem]["sdr"] for stem in ("vocals", "accompaniment")]
+            assert found == pytest.approx(values.tolist(), abs=0.01), (bound, protocol)
+
+
+def test_the_oracle_is_better_than_the_floor_and_adds_up_to_the_mixture(stems_dir):
+    references, rate = read_stems(load_songs(EvaluationArguments(stems_dir=str(stems_dir))).rows[0])
+    estimates = load_separator("irm").separate(references, rate)
+    assert np.abs(estimates.sum(0) - references.sum(0)).max() < 1e-5
+    floor = load_separator("mixture").separate(references, rate)
+    nsdr = [
+        PROTOCOLS["bss_eval_v3"](SeparatedSong(references, bound, rate, 8_000, None))["vocals"]["nsdr"]
+        for bound in (floor, estimates)
+    ]
+    assert nsdr[0] == 0
+    assert nsdr[1] > 3
+
+
+def test_a_folder_of_stems_and_what_is_silent_in_it(stems_dir, tmp_path):
+    output = tmp_path / "results.json"
+    results = evaluated(stems_dir, output, model="mixture", protocol=["sdr", "museval", "bss_eval_v3"])
+    references, rate = read_stems(load_songs(EvaluationArguments(stems_dir=str(stems_dir))).rows[0])
+    drums, other = (read_audio(stems_dir / "a" / f"{stem}.wav")[0] for stem in ("drums", "other"))
+    assert rate == RATE
+    assert np.array_equal(references[1], drums + other)
+    assert results["songs"]["c"]["sdr"]["vocals"]["sdr"] is None
+    assert json.loads(output.read_text())["songs"]["c"]["sdr"]["vocals"]["sdr"] is None
+    assert "NaN" not in output.read_text()
+    for protocol, metric in (("sdr", "sdr"), ("museval", "sdr"), ("bss_eval_v3", "nsdr")):
+        statistics = results["summary"][protocol]["vocals"][metric]
+        assert (statistics["count"], statistics["skipped"]) == (2, 1), protocol
+    assert results["summary"]["museval"]["vocals"]["sdr"]["skipped_frames"] == 1
+
+
+def test_levels_say_what_leaks(stems_dir):
+    """All of the mixture, where it is taken for each stem; nothing of what an oracle knows not to be there."""
+    leaking = evaluated(stems_dir, model="mixture", protocol=["levels"])
+    assert leaking["summary"]["levels"]["vocals"]["leakage"]["mean"] == 0
+    assert leaking["summary"]["levels"]["vocals"]["leakage"]["count"] == 3
+    assert leaking["summary"]["levels"]["accompaniment"]["leakage"]["count"] == 2
+    assert evaluated(stems_dir, protocol=["levels"])["songs"]["a"]["levels"]["vocals"]["leakage"] == -120
+
+
+def test_songs_that_are_there_are_not_done_again(stems_dir, tmp_path, monkeypatch):
+    output = tmp_path / "results.json"
+    evaluated(stems_dir, output)
+    whole = json.loads(output.read_text())
+    interrupted = {**whole, "songs": {name: whole["songs"][name] for name in ("a", "c")}}
+    output.write_text(json.dumps(interrupted))
+    done = []
+    monkeypatch.setattr(evaluation, "read_stems", lambda row: done.append(row["name"]) or read_stems(row))
+    evaluated(stems_dir, output)
+    assert done == ["b"]
+    assert json.loads(output.read_text()) == whole
+    more = evaluated(stems_dir, output, protocol=["levels"])
+    assert done == ["b", "a", "b", "c"]
+    assert set(more["songs"]["b"]) == {"seconds", "sdr", "levels"}
+
+
+def test_results_of_something_else_are_not_overwritten(stems_dir, tmp_path):
+    output = tmp_path / "results.json"
+    evaluated(stems_dir, output)
+    before = output.read_text()
+    with pytest.raises(ValueError, match="results.json is there and holds results for another model"):
+        evaluated(stems_dir, output, model="mixture")
+    write_song(stems_dir / "d" / "vocals.wav", noise(1, RATE), RATE)
+    with pytest.raises(ValueError, match="for another data"):
+        evaluated(stems_dir, output)
+    assert output.read_text() == before
+    assert list(evaluated(stems_dir, output, overwrite=True)["songs"]) == ["a", "b", "c", "d"]
+    output.write_text("mine")
+    with pytest.raises(ValueError, match="holds no results"):
+        evaluated(stems_dir, output)
+    assert output.read_text() == "mine"
+
+
+def test_a_broken_song_is_reported_and_the_rest_go_on(stems_dir, tmp_path, monkeypatch, capsys):
+    whole = (stems_dir / "b" / "drums.wav").read_bytes()
+    (stems_dir / "b" / "drums.wav").write_bytes(b"RIFF" + bytes(len(whole) - 4))
+    arguments = ["--model", "mixture", "--stems_dir", stems_dir, "--output", tmp_path / "results.json"]
+    assert run_main(monkeypatch, *arguments) == FAILED
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert list(results["songs"]) == ["a", "c"]
+    assert "drums.wav" in results["failed"]["b"]
+    assert "evaluate: b: " in capsys.readouterr().err
+    (stems_dir / "b" / "drums.wav").write_bytes(whole)
+    assert run_main(monkeypatch, *arguments, "--plot_format", "svg") == 0
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert (list(results["songs"]), results["failed"]) == (["a", "b", "c"], {})
+    assert (tmp_path / "results.svg").read_text().startswith("<?xml")
+
+
+def test_two_processes_give_the_results_of_one(stems_dir, tmp_path):
+    one = evaluated(stems_dir, tmp_path / "one.json")
+    command = ["torchrun", "--standalone", "--nproc_per_node", "2", "-m", "train.evaluate", "--model", "irm"]
+    done = run(*command, "--stems_dir", stems_dir, "--output", tmp_path / "two.json", env={"ACCELERATE_USE_CPU": "1"})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("protocol") == 1  # one table
+    one, two = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "two"))
+    assert two["songs"] == one["songs"]
+    assert two["summary"] == one["summary"]
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"protocol": ["pesq"]}, "--protocol pesq is unknown"),
-        ({"musdb_dir": None}, "--musdb_dir or --mir1k_dir"),
+        ({"split": "dev"}, "--split dev is unknown"),
+        ({"plot_format": "bmp"}, "--plot_format bmp is unknown"),
+        ({"musdb_dir": None}, "--musdb_dir, --mir1k_dir or --stems_dir"),
+        ({"mir1k_dir": "clips"}, "only one of --musdb_dir, --mir1k_dir or --stems_dir"),
+        ({"musdb_dir": None, "mir1k_dir": "clips"}, "MIR-1K has no test split"),
+        ({"musdb_dir": None, "stems_dir": "nowhere"}, "no songs in nowhere"),
         ({"musdb_dir": "nowhere"}, "no songs of MUSDB18's test split in nowhere"),
         ({"model": "nowhere"}, "model nowhere"),
+        ({"bss_eval_rate": 0}, "--bss_eval_rate 0"),
     ],
 )
 def test_what_cannot_be_scored_is_refused(root, change, said):
@@ -85,15 +231,42 @@ def test_what_cannot_be_scored_is_refused(root, change, said):
         evaluate(EvaluationArguments(**{"model": "mixture", "musdb_dir": str(root / "musdb18"), **change}))
 
 
-def test_the_mixture_as_estimate_is_the_floor(musdb_dir):
-    """Of the 50 excerpts of 7 seconds; a voice is as loud against the mixture as it is."""
-    if len(load_musdb18(musdb_dir, "test")) != 50:
-        pytest.skip("the excerpts are not those that the number is for")
-    summary = evaluate(EvaluationArguments(model="mixture", musdb_dir=str(musdb_dir)))["summary"]["sdr"]
-    assert summary["vocals"]["mean"] == pytest.approx(-5.2, abs=0.1)
+def test_bad_input_is_one_clear_line(monkeypatch, capsys, tmp_path, stems_dir):
+    assert run_main(monkeypatch, "--stems_dir", tmp_path / "nowhere", "--model", "mixture") == USAGE
+    assert run_main(monkeypatch, "--stems_dir", stems_dir, "--model", "mixture", "--output", stems_dir) == USAGE
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith("evaluate: ") for line in lines)
 
 
-def test_the_checkpoint_that_comes_along_is_as_good_as_it_is_said_to_be(musdb_dir):
-    summary = evaluate(EvaluationArguments(model=DEFAULT_CHECKPOINT, musdb_dir=str(musdb_dir)))["summary"]["sdr"]
-    assert summary["vocals"]["mean"] >= 4.3
-    assert summary["accompaniment"]["mean"] >= 9.5
+def test_a_mixture_does_not_stand_for_the_accompaniment(tmp_path):
+    for stem in ("mixture", "vocals"):
+        write_song(tmp_path / "song" / f"{stem}.wav", noise(1, RATE), RATE)
+    with pytest.raises(ValueError, match="song has a mixture and no accompaniment"):
+        load_songs(EvaluationArguments(stems_dir=str(tmp_path)))
+
+
+def test_stems_that_do_not_fit_together_are_named(tmp_path):
+    make_stem_file(tmp_path / "whole.stem.mp4", stems_of("whole"))
+    write_song(tmp_path / "a" / "vocals.wav", noise(2, RATE), RATE)
+    write_song(tmp_path / "a" / "other.wav", noise(2, RATE // 2), RATE)
+    write_song(tmp_path / "b" / "vocals.wav", noise(2, RATE), RATE)
+    write_song(tmp_path / "b" / "other.wav", noise(2, RATE), 8_000)
+    failed = evaluated(tmp_path, model="mixture")["failed"]
+    assert failed["a"] == "the stems of 'a' differ in length: other 0.50 s, vocals 1.00 s."
+    assert "b/vocals.wav: has 16000 Hz where the song's other stems have 8000 Hz." in failed["b"]
+
+
+def test_the_checkpoint_that_comes_along_is_as_good_as_its_scores_say(musdb_dir, tmp_path):
+    """On some excerpts, those of the results that the card is made of."""
+    known = json.loads((ROOT / "train" / "results" / "musdb18-7s_test_full_band.json").read_text())
+    assert known["summary"]["sdr"]["vocals"]["sdr"]["mean"] >= 4.3
+    assert known["summary"]["sdr"]["accompaniment"]["sdr"]["mean"] >= 9.5
+    (tmp_path / "test").mkdir()
+    for name in EXCERPTS:
+        (tmp_path / "test" / f"{name}.stem.mp4").symlink_to(musdb_dir / "test" / f"{name}.stem.mp4")
+    results = evaluate(EvaluationArguments(model=DEFAULT_CHECKPOINT, musdb_dir=str(tmp_path)))
+    assert results["model"]["fingerprint"] == known["model"]["fingerprint"]
+    for name in EXCERPTS:
+        for stem, scores in known["songs"][name]["sdr"].items():
+            assert results["songs"][name]["sdr"][stem] == pytest.approx(scores, abs=0.05)

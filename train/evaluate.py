@@ -1,144 +1,160 @@
-"""`python -m train.evaluate --model MODEL --musdb_dir DIR --output results.json`: scores on songs with known stems."""
+"""`python -m train.evaluate --model MODEL --musdb_dir DIR --output results.json`: scores on songs with known stems.
+
+The model may be a folder, a Hub id, `mixture` (the floor) or `irm` (the ceiling); the songs those of --musdb_dir,
+--mir1k_dir or --stems_dir. `accelerate launch -m train.evaluate`, or torchrun, shares the songs between processes.
+"""
 
 from __future__ import annotations
 
-import json
+import os
+import shlex
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-import datasets
 import numpy as np
-from rich.console import Console
-from rich.table import Table
+import torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
 from tqdm.auto import tqdm
-from transformers import HfArgumentParser
 
-from modeling_unet_svs import DEFAULT_CHECKPOINT
-from modeling_unet_svs.audio_reading import read_audio
-from modeling_unet_svs.checkpoint_loading import load_checkpoint
+from .evaluation_arguments import EvaluationArguments, parse_arguments
+from .evaluation_report import print_scores, save_box_plot
+from .evaluation_results import library_versions, plain, read_results, summarise, write_results
+from .evaluation_songs import SongCollection, load_songs, read_stems
+from .protocols import PROTOCOLS, SeparatedSong
+from .separators import Separator, load_separator
 
-from .scores import museval_sdr, sdr
-from .songs import ALL_CHANNELS, load_mir1k, load_musdb18
-
-MIXTURE = "mixture"
-STEMS = ("vocals", "accompaniment")
-PROTOCOLS: Mapping[str, Callable[[np.ndarray, np.ndarray, int], dict[str, float]]] = {
-    "sdr": lambda references, estimates, _: {
-        stem: sdr(reference, estimate) for stem, reference, estimate in zip(STEMS, references, estimates)
-    },
-    "museval": lambda references, estimates, sampling_rate: dict(
-        zip(STEMS, museval_sdr(references, estimates, sampling_rate))
-    ),
-}
+FAILED, USAGE = 1, 2
+# Songs of each process between two times that results are written.
+SONGS_PER_ROUND = 4
 
 
-@dataclass
-class EvaluationArguments:
-    """What to score, and on which songs."""
-
-    model: str = field(
-        default=DEFAULT_CHECKPOINT, metadata={"help": "Folder or Hub id; `mixture` for the mixture as estimate."}
-    )
-    musdb_dir: str | None = field(default=None, metadata={"help": "MUSDB18: folder with train/ and test/."})
-    mir1k_dir: str | None = field(default=None, metadata={"help": "MIR-1K: folder of clips."})
-    split: str = field(default="test", metadata={"help": "test or validation; MIR-1K has no test split."})
-    protocol: list[str] = field(
-        default_factory=lambda: ["sdr"], metadata={"help": "sdr (whole song), museval (BSSEval v4), or both."}
-    )
-    output: str | None = field(default=None, metadata={"help": "JSON file for the scores of every song."})
-
-
-def stems_of(song: Mapping) -> tuple[np.ndarray, int]:
-    """Decodes a song's reference stems.
-
-    Args:
-        song: row of `songs.py`.
-
-    Returns:
-        Vocals and accompaniment, the sum of all other stems, float32 `(2, num_channels, num_samples)`, and the
-        sampling rate in Hz.
-    """
-    stems, rate = {}, 0
-    for stem in song["stems"]:
-        waveform, rate = read_audio(stem["path"], stem["audio_stream"])
-        channel = stem["channel"]
-        stems[stem["stem"]] = waveform if channel == ALL_CHANNELS else waveform[channel : channel + 1]
-    length = min(waveform.shape[1] for waveform in stems.values())
-    accompaniment = sum(waveform[:, :length] for name, waveform in stems.items() if name != "vocals")
-    return np.stack([stems["vocals"][:, :length], accompaniment]), rate
-
-
-def evaluate(arguments: EvaluationArguments) -> dict:
+def evaluate(arguments: EvaluationArguments, command: str = "") -> dict[str, Any]:
     """Separates every song's mixture, which is the sum of its stems, and scores the estimates at the song's rate.
+
+    Songs that `arguments.output` has already are not done again; it is written after every few songs. A song that
+    fails is reported on stderr, and the rest go on.
 
     Args:
         arguments: of the command line.
+        command: that is noted in the results.
 
     Returns:
-        `arguments`; `songs`, the scores in dB of each song; and `summary`, for each protocol and stem the `mean` and
-        the `median` over songs, and `count`, the songs whose reference was not silent.
+        `command`, `arguments`, `versions`; `model` (`name`, `fingerprint`, `sampling_rate` in Hz), `data` (`name`,
+        `split`, `num_songs`, `fingerprint`) and `bss_eval_rate`; `summary`, see `summarise`; `songs`, for each its
+        `seconds` and its scores in dB by protocol, stem and metric, `None` where there is none; and `failed`, the
+        reason for each song that did.
+        The same in every process.
 
     Raises:
-        ValueError: no songs, an unknown protocol, or a model that cannot be loaded or lacks a stem.
+        ValueError: no songs, a model that cannot be loaded or lacks a stem, an output that is something else.
+        OSError: the output cannot be written.
     """
-    unknown = [protocol for protocol in arguments.protocol if protocol not in PROTOCOLS]
-    if unknown:
-        raise ValueError(f"--protocol {unknown[0]} is unknown: use {', '.join(PROTOCOLS)}.")
-    model = None if arguments.model == MIXTURE else load_checkpoint(arguments.model)
-    if model is not None and not set(STEMS) <= set(model.config.stems):
-        raise ValueError(
-            f"--model {arguments.model} has the stems {', '.join(model.config.stems)}, not both of {STEMS}."
-        )
-    songs = {}
-    for song in tqdm(_songs(arguments), desc="Evaluating", unit="song"):
-        references, rate = stems_of(song)
-        mixture = references.sum(axis=0)
-        stems = dict.fromkeys(STEMS, mixture) if model is None else model.separate(mixture, rate)
-        estimates = np.stack([stems[stem] for stem in STEMS])
-        songs[song["name"]] = {name: PROTOCOLS[name](references, estimates, rate) for name in arguments.protocol}
-    summary = {
-        protocol: {stem: _summary([scores[protocol][stem] for scores in songs.values()]) for stem in STEMS}
-        for protocol in arguments.protocol
+    state = process_state()
+    collection = load_songs(arguments)
+    separator = load_separator(arguments.model, state.device)
+    results = {
+        "command": command,
+        "arguments": asdict(arguments),
+        "versions": library_versions(),
+        "model": {
+            "name": separator.name,
+            "fingerprint": separator.fingerprint,
+            "sampling_rate": separator.sampling_rate,
+        },
+        "data": {
+            "name": collection.name,
+            "split": collection.split,
+            "num_songs": len(collection.rows),
+            "fingerprint": collection.fingerprint(),
+        },
+        "bss_eval_rate": arguments.bss_eval_rate,
     }
-    return {"arguments": asdict(arguments), "summary": summary, "songs": songs}
+    output = Path(arguments.output) if arguments.output else None
+    songs = read_results(output, results, arguments.overwrite) if output else {}
+    state.wait_for_everyone()
+    failed: dict[str, str] = {}
+
+    def current() -> dict[str, Any]:
+        ordered = {row["name"]: songs[row["name"]] for row in collection.rows if row["name"] in songs}
+        return {**results, "summary": summarise(ordered), "failed": failed, "songs": ordered}
+
+    if output and state.is_main_process:
+        # Before any work, so that a place that cannot be written to is known at once.
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_results(output, current())
+    todo = [row for row in collection.rows if not set(arguments.protocol) <= set(songs.get(row["name"], ()))]
+    per_round = SONGS_PER_ROUND * state.num_processes
+    with tqdm(total=len(todo), desc="Evaluating", unit="song", disable=not state.is_main_process) as progress:
+        for start in range(0, len(todo), per_round):
+            done = []
+            with state.split_between_processes(todo[start : start + per_round]) as mine:
+                for row in mine:
+                    done.append(_score(row, songs.get(row["name"], {}), separator, collection, arguments))
+                    progress.update()
+            gathered = gather_object(done)
+            progress.update(len(gathered) - len(done))
+            for name, scores, reason in gathered:
+                if reason is None:
+                    songs[name] = scores
+                    continue
+                failed[name] = reason
+                if state.is_main_process:
+                    progress.write(f"evaluate: {name}: {reason}", file=sys.stderr)
+            if output and state.is_main_process:
+                write_results(output, current())
+    return current()
 
 
-def _songs(arguments: EvaluationArguments) -> datasets.Dataset:
-    if arguments.musdb_dir:
-        return load_musdb18(arguments.musdb_dir, arguments.split)
-    if arguments.mir1k_dir:
-        return load_mir1k(arguments.mir1k_dir, arguments.split)
-    raise ValueError("nothing to evaluate on: give --musdb_dir or --mir1k_dir.")
+def process_state() -> PartialState:
+    """Which process this is, of how many; on the CPU, several are only recognised when it is asked for."""
+    use_cpu = os.environ.get("ACCELERATE_USE_CPU", "false").lower() in ("1", "true")
+    return PartialState(cpu=use_cpu or not torch.accelerator.is_available())
 
 
-def _summary(scores: list[float]) -> dict[str, float]:
-    finite = [score for score in scores if np.isfinite(score)]
-    return {
-        "mean": float(np.mean(finite)) if finite else float("nan"),
-        "median": float(np.median(finite)) if finite else float("nan"),
-        "count": len(finite),
-    }
+def _score(
+    row: Mapping, known: Mapping, separator: Separator, collection: SongCollection, arguments: EvaluationArguments
+) -> tuple[str, dict[str, Any] | None, str | None]:
+    """A song's name, its scores, and why there are none."""
+    try:
+        references, rate = read_stems(row)
+        estimates = np.ascontiguousarray(separator.separate(references, rate))
+        rates = (rate, separator.sampling_rate or rate, collection.recorded_rate or rate)
+        bss_eval_rate = arguments.bss_eval_rate or min(rates)
+        song = SeparatedSong(references, estimates, rate, bss_eval_rate, separator.separate)
+        scores = {**known, "seconds": references.shape[-1] / rate}
+        for protocol in arguments.protocol:
+            if protocol not in known:
+                scores[protocol] = PROTOCOLS[protocol](song)
+        return row["name"], plain(scores), None
+    except Exception as error:  # one song, whatever is wrong with it, does not end the evaluation of all others
+        return row["name"], None, " ".join(f"{error}".split()) or type(error).__name__
 
 
 def main() -> int:
-    """Prints a table and writes the JSON file; exits with 2 where something given cannot be used."""
-    (arguments,) = HfArgumentParser(EvaluationArguments, prog="python -m train.evaluate").parse_args_into_dataclasses()
+    """Prints a table, writes the JSON file and a box plot beside it.
+
+    Returns:
+        Exit code: 0 when all songs were scored, 1 when some failed, 2 when something given cannot be used; the reason
+        is one line on stderr.
+    """
     try:
-        results = evaluate(arguments)
-        if arguments.output:
-            Path(arguments.output).parent.mkdir(parents=True, exist_ok=True)
-            Path(arguments.output).write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+        arguments = parse_arguments()
+        results = evaluate(arguments, shlex.join(["python", "-m", "train.evaluate", *sys.argv[1:]]))
+        if process_state().is_main_process:
+            print_scores(results["summary"])
+            if arguments.output and results["songs"] and arguments.plot_format != "none":
+                save_box_plot(results, Path(arguments.output), arguments.plot_format)
     except (ValueError, OSError) as error:
         print(f"evaluate: {error}", file=sys.stderr)
-        return 2
-    table = Table("protocol", "stem", "mean, dB", "median, dB", "songs")
-    for protocol, stems in results["summary"].items():
-        for stem, scores in stems.items():
-            table.add_row(protocol, stem, f"{scores['mean']:.2f}", f"{scores['median']:.2f}", str(scores["count"]))
-    Console().print(table)
-    return 0
+        return USAGE
+    finally:
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+    return FAILED if results["failed"] else 0
 
 
 if __name__ == "__main__":

@@ -1,0 +1,145 @@
+"""model_card.md: made of the recipe and the scores, and read by those who look for them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from huggingface_hub import ModelCard, ModelCardData
+
+from modeling_unet_svs.checkpoint_info import print_info
+from modeling_unet_svs.checkpoint_loading import load_card
+from train.evaluation_arguments import EvaluationArguments
+from train.evaluation_songs import load_songs
+from train.model_card import main, make_card
+
+from .conftest import ROOT
+
+RESULTS = ROOT / "train" / "results"
+CARD = ROOT / "model_card.md"
+
+
+@pytest.fixture
+def results_dir(tmp_path) -> Path:
+    return Path(shutil.copytree(RESULTS, tmp_path / "results"))
+
+
+def read(name: str) -> dict:
+    return json.loads((RESULTS / name).read_text())
+
+
+def change(path: Path, **values) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def test_the_card_is_what_the_recipe_and_the_scores_make(tmp_path, monkeypatch):
+    """Where this fails: python -m train.model_card."""
+    monkeypatch.setattr(sys, "argv", ["model_card", "--output", str(tmp_path / "card.md")])
+    assert main() == 0
+    assert (tmp_path / "card.md").read_text() == CARD.read_text()
+
+
+def test_its_metadata_says_what_the_hub_asks_for():
+    data = ModelCard.load(CARD).data
+    assert isinstance(data, ModelCardData)
+    assert (data.library_name, data.pipeline_tag, data.license) == ("transformers", "audio-to-audio", "other")
+    assert "non-commercial" in data.license_name
+    assert data.license_link.startswith("https://")
+    assert {"MUSDB18", "MIR-1K"} <= set(data.datasets)
+    assert all(" " not in name for name in data.datasets)
+    scores = {(result.dataset_type, result.metric_name): result.metric_value for result in data.eval_results}
+    summary = read("musdb18-7s_test_full_band.json")["summary"]
+    for stem in ("vocals", "accompaniment"):
+        known = round(summary["sdr"][stem]["sdr"]["mean"], 2)
+        assert scores["musdb18", f"{stem} SDR, mean in dB"] == known
+
+
+def test_its_table_has_the_scores_between_their_bounds():
+    floor, model, ceiling = (
+        read(f"musdb18-7s_test_{name}.json")["summary"] for name in ("mixture", "full_band", "irm")
+    )
+    text = CARD.read_text()
+    for stem in ("vocals", "accompaniment"):
+        values = [summary["sdr"][stem]["sdr"]["mean"] for summary in (floor, model, ceiling)]
+        assert values == sorted(values)
+        assert f"| SDR, mean | {stem} | {' | '.join(f'{value:.2f}' for value in values)} |" in text
+
+
+def test_it_says_how_it_was_trained_what_it_is_bad_at_and_whom_to_cite():
+    text = CARD.read_text()
+    for part in (
+        *("train/recipes/full_band.json", "seed 0", "docs/separation.png", "Apache-2.0", "non-commercial"),
+        *("## Limits", "Its worst vocals", "Jansson", "ISMIR", "from_pretrained"),
+    ):
+        assert part in text, part
+    assert "{{" not in text
+
+
+def test_the_floor_is_that_of_the_50_excerpts(musdb_dir):
+    results = read("musdb18-7s_test_mixture.json")
+    assert results["summary"]["sdr"]["vocals"]["sdr"]["mean"] == pytest.approx(-5.2, abs=0.1)
+    songs = load_songs(EvaluationArguments(musdb_dir=str(musdb_dir)))
+    if len(songs.rows) != 50:
+        pytest.skip("the excerpts are not those that the scores are for")
+    assert songs.fingerprint() == results["data"]["fingerprint"]
+
+
+def test_info_prints_data_licence_and_scores_of_the_card(checkpoint, model, tmp_path, capsys):
+    folder = Path(shutil.copytree(checkpoint, tmp_path / "checkpoint"))
+    assert load_card(folder) is None
+    shutil.copy(CARD, folder / "README.md")
+    print_info(str(folder), model)
+    printed = capsys.readouterr().out
+    for part in (
+        "MUSDB18, MIR-1K",
+        "non-commercial",
+        "vocals SDR, mean in dB",
+        "accompaniment SDR, mean in dB",
+        "test",
+    ):
+        assert part in printed
+
+
+def test_scores_of_several_data_sets_are_all_printed(checkpoint, model, results_dir, tmp_path, capsys):
+    """A score of the same name on MUSDB18 and on MIR-1K is two lines."""
+    ours = json.loads((results_dir / "musdb18-7s_test_full_band.json").read_text())
+    floor = json.loads((results_dir / "mir-1k_validation_mixture.json").read_text())
+    (results_dir / "mir-1k_validation_full_band.json").write_text(json.dumps({**floor, "model": ours["model"]}))
+    folder = Path(shutil.copytree(checkpoint, tmp_path / "checkpoint"))
+    (folder / "README.md").write_text(str(make_card(results_dir)))
+    print_info(str(folder), model)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("vocals SDR, mean")]
+    assert ["MUSDB18" in line for line in lines] == [True, False]
+    assert "MIR-1K" in lines[1]
+
+
+def test_what_no_card_can_be_made_of_is_named_and_the_card_stays(results_dir, tmp_path, monkeypatch, capsys):
+    def refused() -> str:
+        monkeypatch.setattr(sys, "argv", ["model_card", "--results_dir", str(results_dir), "--output", str(card)])
+        assert main() == 2
+        assert card.read_text() == "mine"
+        (line,) = capsys.readouterr().err.splitlines()
+        return line
+
+    card = tmp_path / "card.md"
+    card.write_text("mine")
+    model = results_dir / "musdb18-7s_test_full_band.json"
+    other = {"name": "another", "fingerprint": "of another", "sampling_rate": 8192}
+    known = json.loads(model.read_text())
+    mir1k = json.loads((results_dir / "mir-1k_validation_mixture.json").read_text())
+    (results_dir / "z.json").write_text(json.dumps({**mir1k, "model": other}))
+    assert "z.json is for another model than the other results" in refused()
+    (results_dir / "z.json").write_text(json.dumps(known))
+    assert f"z.json is the second file for {known['model']['name']} on MUSDB18" in refused()
+    (results_dir / "z.json").unlink()
+    change(model, failed={"some song": "broken"})
+    assert "full_band.json lacks songs" in refused()
+    model.write_text("{")
+    assert "full_band.json is no JSON" in refused()
+    (results_dir / "training.json").write_text('{"recipe": "full_band"}')
+    assert "training.json lacks model_name, flags, data" in refused()
+    (results_dir / "training.json").unlink()
+    assert "training.json cannot be read" in refused()

@@ -1,0 +1,155 @@
+"""`python -m train.model_card`: model_card.md from the recipe, the scores in train/results/ and a template.
+
+train/results/README.md has the commands that make each of the files.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from transformers import HfArgumentParser
+
+from modeling_unet_svs import UNetSVSConfig, UNetSVSModel
+
+from .arguments import TrainingArguments, read_recipe
+from .model_card_scores import CollectionScores, evaluation_results, leakage, read_collections, worst_songs
+
+FOLDER = Path(__file__).resolve().parent
+TEMPLATE = FOLDER / "model_card_template.md"
+TRAINING = "training.json"
+TERMS = "https://zenodo.org/records/1117372"
+
+
+@dataclass
+class ModelCardArguments:
+    """What the card is made of, and where it goes."""
+
+    results_dir: str = field(
+        default=str(FOLDER / "results"), metadata={"help": "Folder of training.json and the evaluations' JSON files."}
+    )
+    output: str = field(default=str(FOLDER.parent / "model_card.md"), metadata={"help": "The card."})
+
+
+def make_card(results_dir: str | Path) -> ModelCard:
+    """The model card of what was trained and scored.
+
+    Args:
+        results_dir: folder of `training.json` (`model_name`, `recipe`, `flags` that were given over the recipe, and
+            `data`, a list of `name`, `what`, `songs`, `minutes` and `terms`) and of results of `train.evaluate`, for
+            the floor, the oracle and one model, on any number of data sets.
+
+    Returns:
+        The card, with the model's scores in its metadata.
+
+    Raises:
+        ValueError: a file that is missing or something else, or results of two different models.
+    """
+    results_dir = Path(results_dir)
+    training = _read_training(results_dir / TRAINING)
+    recipe = read_recipe(training["recipe"])
+    flags = training["flags"]
+    defaults = {item.name: item.default for item in dataclasses.fields(TrainingArguments)}
+    trained = {**defaults, **recipe.get("training", {}), **flags}
+    config = UNetSVSConfig(**recipe.get("model", {}))
+    collections = read_collections(results_dir)
+    return ModelCard.from_template(
+        _metadata(training, [result for collection in collections for result in evaluation_results(collection)]),
+        template_str=TEMPLATE.read_text(encoding="utf-8"),
+        title=training["model_name"],
+        license_link=TERMS,
+        **_shape(config),
+        recipe=training["recipe"],
+        flags=", ".join(f"`--{name} {value}`" for name, value in flags.items()),
+        steps=f"{trained['max_train_steps']:,}",
+        batch_size=trained["train_batch_size"] * trained["gradient_accumulation_steps"],
+        **{name: trained[name] for name in ("learning_rate", "warmup_steps", "mixed_precision", "ema_decay", "seed")},
+        training_data=training["data"],
+        musdb_minutes=_minutes(training["data"], "MUSDB18"),
+        collections=[_section(collection) for collection in collections],
+        worst=next(filter(None, map(worst_songs, collections)), None),
+        leakage=list(filter(None, map(leakage, collections))),
+    )
+
+
+def _metadata(training: Mapping, scores: Sequence[EvalResult]) -> ModelCardData:
+    return ModelCardData(
+        library_name="transformers",
+        pipeline_tag="audio-to-audio",
+        tags=["source-separation", "singing-voice", "music", "karaoke", "u-net"],
+        datasets=[data["name"] for data in training["data"]],
+        license="other",
+        license_name="non-commercial, for research (code Apache-2.0)",
+        license_link=TERMS,
+        model_name=training["model_name"],
+        eval_results=list(scores) or None,
+    )
+
+
+def _shape(config: UNetSVSConfig) -> dict[str, Any]:
+    with torch.device("meta"):
+        num_parameters = UNetSVSModel(config).num_parameters()
+    return {
+        "sampling_rate": config.sampling_rate,
+        "num_channels": config.num_channels,
+        "num_bands": config.num_bands,
+        "num_parameters": f"{num_parameters:,}",
+        "highest_frequency": round(config.num_bins * config.sampling_rate / config.n_fft),
+        "sources": " and ".join(config.sources),
+    }
+
+
+def _section(collection: CollectionScores) -> dict[str, Any]:
+    return {
+        "title": collection.title,
+        "rows": collection.rows(),
+        "spread": collection.spread(),
+        "skipped": collection.skipped(),
+    }
+
+
+def _minutes(data: Sequence[Mapping], name: str) -> float:
+    return sum(item["minutes"] for item in data if item["name"].startswith(name))
+
+
+def _read_training(path: Path) -> dict[str, Any]:
+    try:
+        training = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read: {error}.") from None
+    missing = [key for key in ("model_name", "recipe", "flags", "data") if key not in training]
+    if missing:
+        raise ValueError(f"{path} lacks {', '.join(missing)}.")
+    return training
+
+
+def main() -> int:
+    """Writes the card; exits with 2 where it cannot be made, and leaves the one that is there."""
+    (arguments,) = HfArgumentParser(
+        ModelCardArguments, prog="python -m train.model_card"
+    ).parse_args_into_dataclasses()
+    output = Path(arguments.output)
+    partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
+    try:
+        card = make_card(arguments.results_dir)
+        try:
+            partial.write_text(f"{card}\n", encoding="utf-8")
+            os.replace(partial, output)
+        finally:
+            partial.unlink(missing_ok=True)
+    except (ValueError, OSError) as error:
+        print(f"model_card: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
