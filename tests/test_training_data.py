@@ -77,12 +77,12 @@ def test_instrumentals_are_found_in_all_subfolders(root):
 def test_songs_are_decoded_once_and_again_when_they_change(root, tmp_path):
     songs = load_mir1k(root / "mir-1k", "train")
     decode_songs(songs, tmp_path, 16_000, 1)
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.npy")}
     assert len(before) == 4
     decode_songs(songs, tmp_path, 16_000, 1)
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.npy")} == before
     decode_songs(songs, tmp_path, 8_000, 1)
-    assert len(list(tmp_path.iterdir())) == 8
+    assert len(list(tmp_path.glob("*.npy"))) == 8
 
 
 def test_a_song_that_cannot_be_decoded_is_named(tmp_path):

@@ -12,23 +12,18 @@ from transformers import HfArgumentParser
 
 from modeling_unet_svs import UNetSVSConfig
 
+from .data_arguments import DataArguments
 from .mixing import MixingArguments
 
 RECIPES = Path(__file__).parent / "recipes"
 
 
-@dataclass
-class TrainingArguments:
+@dataclass(kw_only=True)
+class TrainingArguments(DataArguments):
     """What to train on, for how long, and where to write."""
 
     output_dir: str = field(metadata={"help": "Folder for the model, its checkpoints and its logs."})
     recipe: str = field(default="full_band", metadata={"help": "Name in train/recipes/, or a path to a JSON file."})
-    musdb_dir: str | None = field(default=None, metadata={"help": "MUSDB18: folder with train/ and test/."})
-    mir1k_dir: str | None = field(default=None, metadata={"help": "MIR-1K: folder of clips."})
-    instrumentals_dir: str | None = field(default=None, metadata={"help": "Folder of music without voice."})
-    cache_dir: str | None = field(
-        default=None, metadata={"help": "Where songs are kept decoded; default: output_dir/../cache."}
-    )
     max_train_steps: int = field(default=5000, metadata={"help": "Optimizer steps."})
     train_batch_size: int = field(default=16, metadata={"help": "Examples per step and process."})
     gradient_accumulation_steps: int = field(default=1, metadata={"help": "Batches per optimizer step."})
@@ -90,15 +85,14 @@ def parse_arguments(
         The model's configuration, the training and the mixing arguments.
 
     Raises:
-        ValueError: a recipe that cannot be used, or neither of `--musdb_dir` and `--mir1k_dir`.
+        ValueError: a recipe that cannot be used, or flags that do not fit together, such as nothing to train on.
     """
     parser = HfArgumentParser((TrainingArguments, MixingArguments), prog="accelerate launch train")
     first, _, _ = parser.parse_args_into_dataclasses(arguments, return_remaining_strings=True)
     recipe = read_recipe(first.recipe)
     parser.set_defaults(**recipe.get("training", {}), **recipe.get("mixing", {}))
     training, mixing = parser.parse_args_into_dataclasses(arguments)
-    if not training.musdb_dir and not training.mir1k_dir:
-        raise ValueError("nothing to train on: give --musdb_dir, --mir1k_dir, or both.")
+    training.check_data()
     return UNetSVSConfig(**recipe.get("model", {})), training, mixing
 
 

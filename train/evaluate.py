@@ -16,11 +16,11 @@ from tqdm.auto import tqdm
 from transformers import HfArgumentParser
 
 from modeling_unet_svs import DEFAULT_CHECKPOINT
-from modeling_unet_svs.audio_reading import read_audio
 from modeling_unet_svs.checkpoint_loading import load_checkpoint
 
 from .scores import museval_sdr, sdr
-from .songs import ALL_CHANNELS, load_mir1k, load_musdb18
+from .songs import load_mir1k, load_musdb18
+from .stem_references import read_stems
 
 MIXTURE = "mixture"
 STEMS = ("vocals", "accompaniment")
@@ -50,26 +50,6 @@ class EvaluationArguments:
     output: str | None = field(default=None, metadata={"help": "JSON file for the scores of every song."})
 
 
-def stems_of(song: Mapping) -> tuple[np.ndarray, int]:
-    """Decodes a song's reference stems.
-
-    Args:
-        song: row of `songs.py`.
-
-    Returns:
-        Vocals and accompaniment, the sum of all other stems, float32 `(2, num_channels, num_samples)`, and the
-        sampling rate in Hz.
-    """
-    stems, rate = {}, 0
-    for stem in song["stems"]:
-        waveform, rate = read_audio(stem["path"], stem["audio_stream"])
-        channel = stem["channel"]
-        stems[stem["stem"]] = waveform if channel == ALL_CHANNELS else waveform[channel : channel + 1]
-    length = min(waveform.shape[1] for waveform in stems.values())
-    accompaniment = sum(waveform[:, :length] for name, waveform in stems.items() if name != "vocals")
-    return np.stack([stems["vocals"][:, :length], accompaniment]), rate
-
-
 def evaluate(arguments: EvaluationArguments) -> dict:
     """Separates every song's mixture, which is the sum of its stems, and scores the estimates at the song's rate.
 
@@ -93,7 +73,7 @@ def evaluate(arguments: EvaluationArguments) -> dict:
         )
     songs = {}
     for song in tqdm(_songs(arguments), desc="Evaluating", unit="song"):
-        references, rate = stems_of(song)
+        references, rate = read_stems(song)
         mixture = references.sum(axis=0)
         stems = dict.fromkeys(STEMS, mixture) if model is None else model.separate(mixture, rate)
         estimates = np.stack([stems[stem] for stem in STEMS])
