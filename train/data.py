@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import datasets
+import torch
 from accelerate import Accelerator
+from accelerate.data_loader import prepare_data_loader
 
 from modeling_unet_svs import UNetSVSConfig
 
 from .arguments import TrainingArguments
 from .data_arguments import DataArguments
 from .decoded_cache import decode_songs
-from .song_collections import load_song_collection
+from .mixing import MixingArguments
+from .song_collections import load_song_collection, song_rows_table
+from .song_stream import SongStream
 from .songs import load_instrumentals, load_mir1k, load_musdb18
+from .streamed_mixes import StreamedMixes
+
+logger = logging.getLogger(__name__)
+
+MAX_STREAMED_VALIDATION = 14
 
 
 def load_songs(
     training: TrainingArguments, config: UNetSVSConfig, accelerator: Accelerator
-) -> tuple[datasets.Dataset, datasets.Dataset | None]:
+) -> tuple[datasets.Dataset | None, datasets.Dataset | None]:
     """Finds the songs that the arguments name and decodes those that are not decoded yet.
 
     Args:
@@ -28,30 +40,84 @@ def load_songs(
         accelerator: one process of a machine decodes, the others wait for it.
 
     Returns:
-        Songs to train on, and songs that validate: MUSDB18's 14 and those of other data sets, MIR-1K's where that is
-        all there is; `None` where there are none.
+        Songs to train on (`None` with `--streaming`), and songs that validate: MUSDB18's 14 and those of other data
+        sets, MIR-1K's where that is all there is; `None` where there are none.
 
     Raises:
         ValueError: a folder without songs, a broken song, or a full disk.
     """
     if not accelerator.is_local_main_process:
         logging.getLogger(__package__).setLevel(logging.ERROR)
-    train_songs, validation_songs = find_songs(training)
-    cache_dir = training.cache_dir or Path(training.output_dir).parent / "cache"
+    decode = partial(
+        decode_songs,
+        cache_dir=training.cache_dir or Path(training.output_dir).parent / "cache",
+        sampling_rate=config.sampling_rate,
+        num_channels=config.num_channels,
+        num_workers=training.decoding_workers or None,
+        skip_broken_songs=training.skip_broken_songs,
+    )
     with accelerator.local_main_process_first():
-        return tuple(
-            None
-            if songs is None
-            else decode_songs(
-                songs,
-                cache_dir,
-                config.sampling_rate,
-                config.num_channels,
-                num_workers=training.decoding_workers or None,
-                skip_broken_songs=training.skip_broken_songs,
-            )
-            for songs in (train_songs, validation_songs)
-        )
+        if training.streaming:
+            return None, _streamed_validation(training, decode)
+        return tuple(None if songs is None else decode(songs) for songs in find_songs(training))
+
+
+def stream_batches(
+    training: TrainingArguments,
+    config: UNetSVSConfig,
+    mixing: MixingArguments,
+    accelerator: Accelerator,
+    first_step: int = 0,
+) -> torch.utils.data.DataLoader:
+    """With `--streaming`, all batches of this process from a step on.
+
+    Args:
+        training: names the data set, the buffer's size and the number of steps.
+        config: of the model.
+        mixing: shares and levels.
+        accelerator: songs are shared out between its processes.
+        first_step: steps that were taken before.
+
+    Returns:
+        Loader of batches on this process's device; it must not be prepared again.
+
+    Raises:
+        ValueError: no such data set, or one without stems.
+    """
+    examples = StreamedMixes(
+        SongStream(training.dataset_name, "train", training.layout),
+        config,
+        mixing,
+        batch_size=training.train_batch_size,
+        num_batches=training.max_train_steps * training.gradient_accumulation_steps,
+        first_batch=first_step * training.gradient_accumulation_steps,
+        seed=training.seed,
+        buffer_size=training.shuffle_buffer_size,
+        crops_per_song=training.crops_per_song,
+        process_index=accelerator.process_index,
+        num_processes=accelerator.num_processes,
+        skip_broken_songs=training.skip_broken_songs,
+    )
+    loader = torch.utils.data.DataLoader(
+        examples,
+        batch_size=training.train_batch_size,
+        num_workers=training.num_workers,
+        generator=torch.Generator().manual_seed(training.seed),
+    )
+    return prepare_data_loader(loader, accelerator.device, num_processes=1, process_index=0, put_on_device=True)
+
+
+def _streamed_validation(
+    data: DataArguments, decode: Callable[[datasets.Dataset], datasets.Dataset]
+) -> datasets.Dataset | None:
+    """Songs of a stream's validation split, decoded one by one."""
+    try:
+        stream = SongStream(data.dataset_name, "validation", data.layout)
+    except ValueError as error:
+        logger.warning("nothing validates: %s", error)
+        return None
+    songs = islice(stream.songs(seed=0, consumer=0, num_consumers=1), MAX_STREAMED_VALIDATION)
+    return _together([decode(song_rows_table([song])) for song in songs])
 
 
 def find_songs(data: DataArguments) -> tuple[datasets.Dataset, datasets.Dataset | None]:
@@ -93,4 +159,4 @@ def _together(tables: list[datasets.Dataset]) -> datasets.Dataset | None:
     return datasets.concatenate_datasets(filled) if len(filled) > 1 else filled[0]
 
 
-__all__ = ["find_songs", "load_songs"]
+__all__ = ["find_songs", "load_songs", "stream_batches"]

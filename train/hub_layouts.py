@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
 import datasets
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from datasets.fingerprint import Hasher
 from datasets.table import InMemoryTable
 
 from .stem_names import canonical_stem
-from .stem_references import ALL_CHANNELS, DETAILS, REFERENCE, STEM_COLUMNS, derived_references, features
+from .stem_references import (
+    ALL_CHANNELS,
+    DETAILS,
+    REFERENCE,
+    STEM_COLUMNS,
+    decode_reference,
+    derived_references,
+    features,
+)
 
 COLUMNS, SEGMENTS, FIVE_ROWS, STEM_ROWS = "columns", "segments", "five-rows", "stem-rows"
 HUB_LAYOUTS = {
@@ -25,8 +34,14 @@ HUB_LAYOUTS = {
 SONG_COLUMNS = ("name", "song", "title", "track", "song_name", "track_name", "song_id", "track_id", "folder")
 SEGMENT_COLUMNS = ("segment", "segment_id", "segment_index", "chunk", "chunk_id", "chunk_index", "start", "offset")
 SEGMENT_COLUMNS += ("start_time", "clip", "part")
-# The order of rows that nothing names: that of the files' names.
-ALPHABETICAL = ("bass", "drums", "mixture", "other", "vocals")
+# The orders that five rows come in where nothing names them, by the place of the mixture: that of the streams of a
+# MUSDB18 file, and that of the names of MUSDB18-HQ's files.
+FIVE_ROW_ORDERS = {
+    0: ("mixture", "drums", "bass", "other", "vocals"),
+    2: ("bass", "drums", "mixture", "other", "vocals"),
+}
+# The rest that is left of a mixture without its stems, relative in power: MUSDB18's own is at 0.0016.
+MAX_MIXTURE_ERROR = 0.02
 REFERENCE_TYPE = datasets.Features({"stem": REFERENCE}).arrow_schema.field("stem").type
 
 
@@ -84,13 +99,12 @@ def label_column(columns: Mapping) -> str | None:
     return None
 
 
-def row_name(row: Mapping, columns: Mapping, *, parent: bool) -> str | None:
-    """The song that a row is of, from a column or from the folder that its audio was in.
+def row_name(row: Mapping, columns: Mapping) -> str | None:
+    """The song that a row is of, from a column, or from the name or the folder of its file.
 
     Args:
-        row: without its audio's bytes.
+        row: its audio's bytes are not looked at.
         columns: features of the data set.
-        parent: whether the file's name is that of a stem, so that the folder has the song's.
 
     Returns:
         Its name, or `None` where nothing says it.
@@ -102,15 +116,20 @@ def row_name(row: Mapping, columns: Mapping, *, parent: bool) -> str | None:
         if feature is not None and row[name] is not None and not isinstance(row[name], dict):
             return str(row[name])
     label = columns.get("label")
-    if parent and isinstance(label, datasets.ClassLabel) and not any(canonical_stem(name) for name in label.names):
+    if isinstance(label, datasets.ClassLabel) and not any(canonical_stem(name) for name in label.names):
         return label.int2str(row["label"])
     for path in _paths(row, columns):
         path = PurePosixPath(path.replace("\\", "/"))
-        if canonical_stem(path.stem) is None and canonical_stem(path.stem.split("_")[-1]) is None:
-            return path.stem
-        if path.parent.name:
-            return path.parent.name
+        name = path.parent.name if canonical_stem(path.stem) else _without_stem(path.stem)
+        if name:
+            return name
     return None
+
+
+def _without_stem(name: str) -> str:
+    """`Song` of `Song_vocals`."""
+    last = re.split(r"[_. -]", name)[-1]
+    return name[: -len(last)].rstrip("_. -") if canonical_stem(last) else name
 
 
 def row_stem(row: Mapping, columns: Mapping) -> str | None:
@@ -122,7 +141,7 @@ def row_stem(row: Mapping, columns: Mapping) -> str | None:
             return canonical_stem(label)
     for path in _paths(row, columns):
         stem = PurePosixPath(path.replace("\\", "/")).stem
-        found = canonical_stem(stem) or canonical_stem(re.split(r"[_. ]", stem)[-1])
+        found = canonical_stem(stem) or canonical_stem(re.split(r"[_. -]", stem)[-1])
         if found:
             return found
     return None
@@ -136,13 +155,41 @@ def _paths(row: Mapping, columns: Mapping) -> Iterable[str]:
             yield value
 
 
-def songs_of_rows(rows: Iterable[Mapping], columns: Mapping, layout: str) -> list[tuple[str | None, dict[str, int]]]:
+def five_row_order(references: Sequence[Mapping]) -> tuple[str, ...]:
+    """Which stems five rows are that nothing names: the mixture is the one that the others add up to.
+
+    Args:
+        references: of the first five rows.
+
+    Returns:
+        Names of stems.
+
+    Raises:
+        ValueError: none of the rows is the sum of the others, or it is at a place that no known order has it at.
+    """
+    decoded = [decode_reference(reference)[0] for reference in references]
+    length = min(waveform.shape[1] for waveform in decoded)
+    rows = np.stack([waveform[:, :length] for waveform in decoded]) if len(decoded) == 5 else np.zeros((0, 1, 1))
+    power = [np.square(2 * row - rows.sum(axis=0)).mean() / max(np.square(row).mean(), 1e-12) for row in rows]
+    place = int(np.argmin(power)) if power else -1
+    if place not in FIVE_ROW_ORDERS or power[place] > MAX_MIXTURE_ERROR:
+        raise ValueError(
+            f"--layout {FIVE_ROWS}: nothing names the stems, and of the first five rows none is the sum of the others "
+            f"at a known place ({', '.join(str(place) for place in FIVE_ROW_ORDERS)}, counted from 0)."
+        )
+    return FIVE_ROW_ORDERS[place]
+
+
+def songs_of_rows(
+    rows: Iterable[Mapping], columns: Mapping, layout: str, order: Sequence[str] | None = None
+) -> list[tuple[str | None, dict[str, int]]]:
     """Which rows make up which song, where a row is one stem.
 
     Args:
         rows: without their audio's bytes.
         columns: features of the data set.
         layout: `FIVE_ROWS` or `STEM_ROWS`.
+        order: of the stems, where nothing names them.
 
     Returns:
         Name, or `None`, and number of the row of each stem, for each song.
@@ -150,11 +197,11 @@ def songs_of_rows(rows: Iterable[Mapping], columns: Mapping, layout: str) -> lis
     Raises:
         ValueError: rows whose stem nothing says, or that do not come in fives.
     """
-    rows = [(row_name(row, columns, parent=True), row_stem(row, columns)) for row in rows]
-    if layout == FIVE_ROWS and all(stem is None for _, stem in rows):
-        rows = [(name, ALPHABETICAL[index % len(ALPHABETICAL)]) for index, (name, _) in enumerate(rows)]
-        if len(rows) % len(ALPHABETICAL):
-            raise ValueError(f"--layout {layout}: {len(rows)} rows are no multiple of {len(ALPHABETICAL)}.")
+    rows = [(row_name(row, columns), row_stem(row, columns)) for row in rows]
+    if order is not None:
+        rows = [(name, order[index % len(order)]) for index, (name, _) in enumerate(rows)]
+        if len(rows) % len(order):
+            raise ValueError(f"--layout {layout}: {len(rows)} rows are no multiple of {len(order)}.")
     unknown = [index for index, (_, stem) in enumerate(rows) if stem is None]
     if unknown:
         raise ValueError(f"--layout {layout}: nothing says which stem row {unknown[0]} is.")
@@ -203,11 +250,14 @@ def song_table(dataset: datasets.Dataset, layout: str, split: str, source: str) 
         )
     rows = list(_without_bytes(dataset, audio))
     if by_column:
-        songs = [(row_name(row, columns, parent=True), dict.fromkeys(by_stem, i)) for i, row in enumerate(rows)]
+        songs = [(row_name(row, columns), dict.fromkeys(by_stem, i)) for i, row in enumerate(rows)]
         arrays = {stem: _references(dataset.data.column(name)) for stem, name in by_stem.items()}
     else:
-        songs = songs_of_rows(rows, columns, layout)
         references = _references(dataset.data.column(audio[0]))
+        order = None
+        if layout == FIVE_ROWS and rows and row_stem(rows[0], columns) is None:
+            order = five_row_order(references.slice(0, 5).to_pylist())
+        songs = songs_of_rows(rows, columns, layout, order)
         names = sorted({stem for _, stems in songs for stem in stems})
         arrays = {stem: _pick(references, [stems.get(stem) for _, stems in songs]) for stem in names}
     present = {stem: array.is_valid().to_pylist() for stem, array in arrays.items()}

@@ -18,7 +18,7 @@ from modeling_unet_svs import UNetSVSConfig, UNetSVSModel
 
 from .arguments import TrainingArguments
 from .checkpoints import find_checkpoint, save_checkpoint
-from .data import load_songs
+from .data import load_songs, stream_batches
 from .mixing import MixingArguments, RandomMixes
 from .saving import replace_folder, save_model
 from .validation import validate
@@ -49,7 +49,6 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
     checkpoint = find_checkpoint(output_dir, training.resume_from_checkpoint)
     train_songs, validation_songs = load_songs(training, config, accelerator)
     batch_size = training.train_batch_size * accelerator.num_processes * training.gradient_accumulation_steps
-    examples = RandomMixes(train_songs, config, mixing, training.max_train_steps * batch_size, training.seed)
     model = UNetSVSModel(config).train()
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay, fused=True
@@ -64,18 +63,22 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
         accelerator.load_state(str(checkpoint))
         first_step = schedule.last_epoch
         accelerator.print(f"resuming after step {first_step} from {checkpoint}")
-    remaining = torch.utils.data.Subset(examples, range(first_step * batch_size, len(examples)))
-    loader = accelerator.prepare(
-        torch.utils.data.DataLoader(
-            remaining,
-            batch_size=training.train_batch_size,
-            num_workers=training.num_workers,
-            drop_last=True,
-            prefetch_factor=4 if training.num_workers else None,
-            # Of its own: a loader draws a number when it starts, and a resumed run starts one more than another.
-            generator=torch.Generator().manual_seed(training.seed),
+    if training.streaming:
+        loader = stream_batches(training, config, mixing, accelerator, first_step)
+    else:
+        examples = RandomMixes(train_songs, config, mixing, training.max_train_steps * batch_size, training.seed)
+        remaining = torch.utils.data.Subset(examples, range(first_step * batch_size, len(examples)))
+        loader = accelerator.prepare(
+            torch.utils.data.DataLoader(
+                remaining,
+                batch_size=training.train_batch_size,
+                num_workers=training.num_workers,
+                drop_last=True,
+                prefetch_factor=4 if training.num_workers else None,
+                # Of its own: a loader draws a number when it starts, and a resumed run starts one more than another.
+                generator=torch.Generator().manual_seed(training.seed),
+            )
         )
-    )
     accelerator.init_trackers("train", config={**asdict(training), **asdict(mixing)})
     best_sdr = -math.inf
     step, losses, skipped = first_step, [], 0
@@ -107,7 +110,7 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
             values = {"loss": mean_loss, "learning_rate": schedule.get_last_lr()[0], "gradient_norm": norm.item()}
             accelerator.log({**values, "skipped_steps": skipped}, step=step)
         if step % training.validation_steps == 0 or step == training.max_train_steps:
-            scores = validate(average.module, validation_songs, accelerator)
+            scores = validate(average.module, validation_songs, accelerator) if validation_songs else {}
             accelerator.log(scores, step=step)
             tqdm.write(f"step {step}: " + ", ".join(f"{name} {value:.2f}" for name, value in scores.items()))
             if scores and accelerator.is_main_process and scores["validation_sdr"] > best_sdr:

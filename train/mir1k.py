@@ -38,7 +38,7 @@ def singer_groups(singers: Iterable[str], shared_tracks: Iterable[Iterable[str]]
         sharing = {singer_of(song) for song in songs}
         linked = [group for group in groups if group & sharing]
         groups = [group for group in groups if not group & sharing] + [frozenset().union(*linked)]
-    return tuple(sorted(groups, key=len, reverse=True))
+    return tuple(sorted(groups, key=lambda group: (-len(group), min(group))))
 
 
 def singer_of(clip: str) -> str:

@@ -20,7 +20,7 @@ from .folder_layouts import (
 )
 from .hub_layouts import HUB_LAYOUTS, recognise, song_table
 from .stem_names import canonical_stem
-from .stem_references import STEM_COLUMNS, BrokenSongError, features
+from .stem_references import DETAILS, STEM_COLUMNS, BrokenSongError, features
 
 logger = logging.getLogger(__name__)
 
@@ -174,9 +174,8 @@ def required_stems(songs: list[FoundSong], layout: str) -> tuple[str, ...]:
 
 def song_rows_table(rows: list[dict]) -> datasets.Dataset:
     """Rows as a table; stems that are not in `STEM_COLUMNS` get columns of their own."""
-    details = {"name", "source", "split", "bandwidth"}
-    others = sorted({name for row in rows for name in row} - details - set(STEM_COLUMNS))
-    names = [*details, *STEM_COLUMNS, *others]
+    others = sorted({name for row in rows for name in row} - set(DETAILS) - set(STEM_COLUMNS))
+    names = [*DETAILS, *STEM_COLUMNS, *others]
     padded = [{name: row.get(name) for name in names} for row in rows]
     return datasets.Dataset.from_list(padded, features=features([*STEM_COLUMNS, *others]))
 
@@ -282,9 +281,14 @@ def assign_splits(names: list[str], splits: list[str]) -> tuple[list[str], str]:
     ], how
 
 
+def is_held_out(name: str) -> bool:
+    """Whether a song is one that everyone validates on, whatever its copy did to its name."""
+    return _letters(name) in {_letters(song) for song in MUSDB18_VALIDATION}
+
+
 def _letters(name: str) -> str:
     """A song's name without what copies of a data set change in it, and without the number of a segment."""
     return re.sub(r"[^a-z0-9]", "", re.sub(r" \[\d+\]$", "", name).lower())
 
 
-__all__ = ["LAYOUTS", "load_song_collection", "open_hub_dataset", "recognise_folder"]
+__all__ = ["LAYOUTS", "is_held_out", "load_song_collection", "open_hub_dataset", "recognise_folder"]
