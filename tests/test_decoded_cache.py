@@ -15,10 +15,11 @@ from pathlib import Path
 
 import datasets
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from train import decoded_cache
-from train.content_fingerprints import ContentFingerprints, fingerprint_of_bytes
+from train.content_fingerprints import ContentFingerprints
 from train.decoded_cache import decode_songs, open_stem
 from train.song_collections import load_song_collection
 from train.songs import load_mir1k, load_musdb18
@@ -89,11 +90,13 @@ def test_bytes_are_read_once_and_a_damaged_memory_of_them_is_ignored(root, tmp_p
     (path,) = (root / "mir-1k").glob("amy_1_01.wav")
     index = tmp_path / "fingerprints.jsonl"
     fingerprint = ContentFingerprints(index).of_file(path)
-    assert fingerprint == fingerprint_of_bytes(path.read_bytes())
+    content = pa.py_buffer(path.read_bytes())
+    assert fingerprint == ContentFingerprints(index).of_embedded(content, "data set", 3, "vocals")
     index.write_text('["half a li\n' + index.read_text() + "[1]\n")
     remembered = ContentFingerprints(index)
     monkeypatch.setattr("builtins.open", None)
     assert remembered.of_file(path) == fingerprint
+    assert remembered.of_embedded(pa.py_buffer(b""), "data set", 3, "vocals") == fingerprint
 
 
 def test_a_killed_call_leaves_no_half_file_and_the_next_one_goes_on(root, tmp_path):

@@ -35,6 +35,15 @@ def root(tmp_path_factory) -> Path:
     return root
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """As in a loader's worker."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def mixes(folder: Path, **options) -> StreamedMixes:
     """Batches of stretches, which are made to differ: each song is a tone of its own."""
     given = {"batch_size": BATCH_SIZE, "num_batches": 6, "seed": 0, "buffer_size": 3, "crops_per_song": 2}

@@ -8,6 +8,8 @@ import os
 import threading
 from pathlib import Path
 
+from pyarrow import Buffer
+
 from modeling_unet_svs.audio_reading import AudioFileError
 
 BLOCK_BYTES = 1 << 20
@@ -28,14 +30,14 @@ class ContentFingerprints:
     def __init__(self, index: str | Path):
         self.index = Path(index)
         self._lock = threading.Lock()
-        self._known: dict[tuple[str, int, int], str] = {}
+        self._known: dict[tuple, str] = {}
         if self.index.is_file():
             for line in self.index.read_text(errors="replace").splitlines():
                 try:
-                    path, size, changed, fingerprint = json.loads(line)
-                except ValueError:
+                    *key, fingerprint = json.loads(line)
+                except (ValueError, TypeError):
                     continue
-                self._known[path, size, changed] = fingerprint
+                self._known[tuple(key)] = fingerprint
 
     def of_file(self, path: str | Path) -> str:
         """The hash of a file's bytes.
@@ -62,17 +64,32 @@ class ContentFingerprints:
                     digest.update(block)
         except OSError as error:
             raise AudioFileError(path, f"cannot be read: {error.strerror}.") from None
-        fingerprint = digest.hexdigest()
+        return self._remember(key, digest.hexdigest())
+
+    def of_embedded(self, content: Buffer, *place: str | int) -> str:
+        """The hash of a file that is inside a data set.
+
+        Args:
+            content: its bytes, which are read where none are remembered for the place.
+            *place: what identifies it: the data set's fingerprint, and where it is in there.
+
+        Returns:
+            32 hexadecimal digits, the same as for a file with these bytes.
+        """
+        with self._lock:
+            known = self._known.get(place)
+        return known or self._remember(place, hashlib.blake2b(content, digest_size=16).hexdigest())
+
+    def _remember(self, key: tuple, fingerprint: str) -> str:
+        line = f"{json.dumps([*key, fingerprint])}\n".encode()
         with self._lock:
             self._known[key] = fingerprint
-            with open(self.index, "ab", buffering=0) as file:
-                file.write(f"{json.dumps([*key, fingerprint])}\n".encode())
+            try:
+                with open(self.index, "ab", buffering=0) as file:
+                    file.write(line)
+            except OSError:  # a full disk is noticed, and said, where songs are written
+                pass
         return fingerprint
 
 
-def fingerprint_of_bytes(content: bytes) -> str:
-    """The hash of a file that is in memory, the same as if it were on disk."""
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
-
-
-__all__ = ["ContentFingerprints", "fingerprint_of_bytes"]
+__all__ = ["ContentFingerprints"]

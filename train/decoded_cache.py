@@ -14,6 +14,7 @@ from pathlib import Path
 
 import datasets
 import numpy as np
+import pyarrow as pa
 import torch
 import torchaudio
 from filelock import FileLock
@@ -21,7 +22,7 @@ from tqdm.auto import tqdm
 
 from modeling_unet_svs.audio_reading import AudioFileError
 
-from .content_fingerprints import ContentFingerprints, fingerprint_of_bytes
+from .content_fingerprints import ContentFingerprints
 from .stem_references import (
     ALL_CHANNELS,
     TOLERATED_SAMPLES,
@@ -127,7 +128,7 @@ def decode_songs(
     fingerprints = ContentFingerprints(settings.cache_dir / "fingerprints.jsonl")
     workers = num_workers or min(os.cpu_count() or 1, 8)
 
-    def keep(work: Callable, items: Iterable, total: int, description: str) -> list:
+    def keep(work: Callable, items: Iterable, description: str) -> list:
         """Results of work on songs, without broken ones, in order."""
 
         def attempt(item):
@@ -144,19 +145,17 @@ def decode_songs(
         with ThreadPoolExecutor(workers) as executor:
             futures = [executor.submit(attempt, item) for item in items]
             try:
-                progress = tqdm(futures, total=total, desc=description, unit="song", mininterval=1)
+                progress = tqdm(futures, desc=description, unit="song", mininterval=1)
                 return [result for result in (future.result() for future in progress) if result is not None]
             finally:
                 executor.shutdown(cancel_futures=True)
 
-    plans = keep(
-        lambda index: _plan(songs[index], index, settings, fingerprints), range(len(songs)), len(songs), "Looking up"
-    )
+    plans = keep(lambda index: _plan(songs, index, settings, fingerprints), range(len(songs)), "Looking up")
     waiting = [plan for plan in plans if plan.missing_bytes]
     if waiting:
         _check_space(settings.cache_dir, len(waiting), sum(plan.missing_bytes for plan in waiting))
     description = "Decoding" if waiting else "Opening"
-    rows = keep(lambda plan: _decode_song(songs, plan, settings), plans, len(plans), description)
+    rows = keep(lambda plan: _decode_song(songs, plan, settings), plans, description)
     if not rows and len(songs):
         raise ValueError("no songs left: all are broken.")
     return datasets.Dataset.from_list(rows, features=DECODED_FEATURES)
@@ -174,18 +173,22 @@ def open_stem(file: str | Path) -> np.memmap:
     return np.load(file, mmap_mode="r")
 
 
-def _plan(song: Mapping, index: int, settings: Settings, fingerprints: ContentFingerprints) -> _Plan:
+def _plan(songs: datasets.Dataset, index: int, settings: Settings, fingerprints: ContentFingerprints) -> _Plan:
+    song, contents = _without_bytes(songs, index)
     files, infos = {}, []
     for stem in stem_names(song):
-        terms = terms_of(song, stem)
+        terms = [(sign, reference, contents.get(id(reference))) for sign, reference in terms_of(song, stem)]
         identity = [
-            (sign, _fingerprint(reference, fingerprints), reference["audio_stream"], reference["channel"])
-            for sign, reference in terms
+            (sign, _fingerprint(reference, content, fingerprints), reference["audio_stream"], reference["channel"])
+            for sign, reference, content in terms
         ]
         name = repr((FORMAT, identity, settings.sampling_rate, settings.num_channels))
         files[stem] = settings.cache_dir / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.npy"
         if not files[stem].exists():
-            infos += [(label_of(reference), describe(reference)) for _, reference in terms]
+            for _, reference, content in terms:
+                if content is not None:
+                    reference = {**reference, "bytes": content[0].to_pybytes()}
+                infos.append((label_of(reference), describe(reference)))
     # Lengths in headers may be estimates; those of decoded stems are compared later.
     check_alike(song["name"], [(label, info.sampling_rate, None) for label, info in infos])
     seconds = sum((info.num_samples or 0) / info.sampling_rate for _, info in infos)
@@ -194,10 +197,29 @@ def _plan(song: Mapping, index: int, settings: Settings, fingerprints: ContentFi
     return _Plan(index, details, files, round(stem_bytes))
 
 
-def _fingerprint(reference: Mapping, fingerprints: ContentFingerprints) -> str:
-    if reference["bytes"] is not None:
-        return fingerprint_of_bytes(reference["bytes"])
-    return fingerprints.of_file(reference["path"])
+def _without_bytes(songs: datasets.Dataset, index: int) -> tuple[dict, dict[int, tuple[pa.Buffer, tuple]]]:
+    """A row whose embedded audio is not copied, and that audio, and its place, by its reference's `id`."""
+    song, contents = {}, {}
+    row = songs.with_format("arrow")[index]
+    for name in row.column_names:
+        column = next(chunk for chunk in row.column(name).chunks if len(chunk))
+        if not pa.types.is_struct(column.type):
+            song[name] = column[0].as_py()
+        elif column[0].is_valid:
+            fields = {field.name: column.field(field.name)[0] for field in column.type}
+            content = fields.pop("bytes")
+            song[name] = {**{key: value.as_py() for key, value in fields.items()}, "bytes": None}
+            if content.is_valid:
+                contents[id(song[name])] = (content.as_buffer(), (songs._fingerprint, index, name))
+    return song, contents
+
+
+def _fingerprint(
+    reference: Mapping, content: tuple[pa.Buffer, tuple] | None, fingerprints: ContentFingerprints
+) -> str:
+    if content is None:
+        return fingerprints.of_file(reference["path"])
+    return fingerprints.of_embedded(content[0], *content[1])
 
 
 def _check_space(cache_dir: Path, num_songs: int, needed: int) -> None:

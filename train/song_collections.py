@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 import datasets
@@ -204,9 +204,7 @@ def _from_hub(origin: str, layout: str | None, source: str | None, skip: bool) -
         if not skip:
             raise BrokenSongError(f"{message} --skip_broken_songs leaves such songs out.")
         logger.warning("left out: %s", message)
-    if broken:
-        songs = songs.select([index for index in range(len(songs)) if index not in broken])
-    return _split_up(songs, f"{origin}: {HUB_LAYOUTS[layout]} ({layout})")
+    return _split_up(songs, f"{origin}: {HUB_LAYOUTS[layout]} ({layout})", set(broken))
 
 
 def open_hub_dataset(origin: str) -> datasets.DatasetDict:
@@ -240,17 +238,17 @@ def _is_hub_copy(folder: Path) -> bool:
     return any(next(folder.rglob(pattern), None) for pattern in ("*.parquet", "*.arrow", "metadata.jsonl"))
 
 
-def _split_up(songs: datasets.Dataset, text: str) -> datasets.DatasetDict:
+def _split_up(songs: datasets.Dataset, text: str, left_out: Collection[int] = ()) -> datasets.DatasetDict:
     """The three splits, said in the log."""
-    splits, how = assign_splits(list(songs["name"]), list(songs["split"]))
-    if not splits:
+    if len(left_out) == len(songs):
         raise ValueError(f"no songs left in {text}: all are broken.")
-    parts = {}
-    for split in SPLITS:
-        rows = [index for index, its in enumerate(splits) if its == split]
-        part = songs.select(rows)
-        parts[split] = part.remove_columns("split").add_column("split", [split] * len(rows)) if rows else part
-        parts[split] = parts[split].select_columns(songs.column_names)
+    splits, how = assign_splits(list(songs["name"]), list(songs["split"]))
+    # Before rows are selected: a column added after that would copy the audio that is inside the others.
+    renewed = songs.remove_columns("split").add_column("split", splits).select_columns(songs.column_names)
+    parts = {
+        split: renewed.select([i for i, its in enumerate(splits) if its == split and i not in left_out])
+        for split in SPLITS
+    }
     counts = ", ".join(f"{len(part)} {split}" for split, part in parts.items())
     logger.warning("%s: %s%s", text, counts, how)
     return datasets.DatasetDict(parts)
