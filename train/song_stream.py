@@ -8,6 +8,7 @@ from pathlib import Path
 
 import datasets
 import fsspec
+import numpy as np
 
 from .hub_layouts import (
     COLUMNS,
@@ -68,13 +69,15 @@ class SongStream:
         Yields:
             Rows of a table of songs; of the train split, without those of `MUSDB18_VALIDATION`.
         """
-        rows, share = self.rows, num_consumers
-        if rows.num_shards > 1 and self.layout in (COLUMNS, SEGMENTS):
-            rows = rows.shuffle(seed=seed, buffer_size=1)
-        if rows.num_shards >= num_consumers and self.layout in (COLUMNS, SEGMENTS):
-            rows, share = rows.shard(num_consumers, consumer), 1
+        files, share = range(self.rows.num_shards), num_consumers
+        if self.layout in (COLUMNS, SEGMENTS):
+            # Not `shuffle`, which holds several files' rows in memory.
+            files = np.random.default_rng(seed).permutation(len(files)).tolist()
+            if len(files) >= num_consumers:
+                files, share = files[consumer::num_consumers], 1
         # Batches, because iterating over rows would share them out between workers again.
-        singles = ({name: values[0] for name, values in batch.items()} for batch in rows.iter(batch_size=1))
+        batches = (batch for file in files for batch in self.rows.shard(self.rows.num_shards, file).iter(batch_size=1))
+        singles = ({name: values[0] for name, values in batch.items()} for batch in batches)
         for index, (name, stems) in enumerate(self._group(singles)):
             name = name or f"{self.split} {index:04d}"
             if self.split == "train" and is_held_out(name):
