@@ -70,3 +70,27 @@ def make_instrumentals(folder: Path) -> Path:
     write_song(folder / "game" / "theme.ogg", stems_of("theme")["other"], RATE)
     write_song(folder / "march.mp3", stems_of("march")["other"], RATE)
     return folder
+
+
+def make_dsd100(folder: Path) -> Path:
+    for split, songs in SONGS.items():
+        part = "Dev" if split == "train" else "Test"
+        for song in songs:
+            stems = stems_of(song)
+            for name, waveform in stems.items():
+                write_song(folder / "Sources" / part / song / f"{name}.wav", waveform, RATE)
+            write_song(folder / "Mixtures" / part / song / "mixture.wav", sum(stems.values()), RATE)
+    return folder
+
+
+def make_song_folders(folder: Path) -> Path:
+    """What people have: songs of different stems and formats, in no split."""
+    first, second, third = (stems_of(song) for song in TRAIN_SONGS)
+    backing = {song: sum(stems_of(song)[name] for name in ("drums", "bass", "other")) for song in TRAIN_SONGS}
+    write_song(folder / TRAIN_SONGS[0] / "Vocals.flac", first["vocals"], RATE)
+    write_song(folder / TRAIN_SONGS[0] / "instrumental.flac", backing[TRAIN_SONGS[0]], RATE)
+    write_song(folder / TRAIN_SONGS[1] / "vocals.wav", second["vocals"], RATE)
+    write_song(folder / TRAIN_SONGS[1] / "mixture.wav", second["vocals"] + backing[TRAIN_SONGS[1]], RATE)
+    for name, waveform in third.items():
+        write_song(folder / TRAIN_SONGS[2] / f"{name}.wav", waveform, RATE)
+    return folder

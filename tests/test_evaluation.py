@@ -239,11 +239,15 @@ def test_bad_input_is_one_clear_line(monkeypatch, capsys, tmp_path, stems_dir):
     assert all(line.startswith("evaluate: ") for line in lines)
 
 
-def test_a_mixture_does_not_stand_for_the_accompaniment(tmp_path):
-    for stem in ("mixture", "vocals"):
-        write_song(tmp_path / "song" / f"{stem}.wav", noise(1, RATE), RATE)
-    with pytest.raises(ValueError, match="song has a mixture and no accompaniment"):
-        load_songs(EvaluationArguments(stems_dir=str(tmp_path)))
+def test_where_only_a_mixture_is_beside_the_vocals_the_accompaniment_is_the_difference(tmp_path):
+    vocals, accompaniment = noise(1, RATE, seed=1), noise(1, RATE, seed=2)
+    write_song(tmp_path / "song" / "mixture.wav", vocals + accompaniment, RATE, subtype="float")
+    arguments = EvaluationArguments(stems_dir=str(tmp_path))
+    with pytest.raises(ValueError, match="'song' has a mixture alone"):
+        load_songs(arguments)
+    write_song(tmp_path / "song" / "vocals.wav", vocals, RATE, subtype="float")
+    references, _ = read_stems(load_songs(arguments).rows[0])
+    assert np.allclose(references, [vocals, accompaniment], atol=1e-6)
 
 
 def test_stems_that_do_not_fit_together_are_named(tmp_path):
@@ -253,8 +257,8 @@ def test_stems_that_do_not_fit_together_are_named(tmp_path):
     write_song(tmp_path / "b" / "vocals.wav", noise(2, RATE), RATE)
     write_song(tmp_path / "b" / "other.wav", noise(2, RATE), 8_000)
     failed = evaluated(tmp_path, model="mixture")["failed"]
-    assert failed["a"] == "the stems of 'a' differ in length: other 0.50 s, vocals 1.00 s."
-    assert "b/vocals.wav: has 16000 Hz where the song's other stems have 8000 Hz." in failed["b"]
+    assert failed["a"] == "the stems of 'a' differ in length: accompaniment 0.50 s, the longest 1.00 s."
+    assert failed["b"] == "'b': accompaniment has 8000 Hz where the other stems have 16000 Hz."
 
 
 def test_the_checkpoint_that_comes_along_is_as_good_as_its_scores_say(musdb_dir, tmp_path):

@@ -9,10 +9,20 @@ import torch
 
 from train.decoded_cache import decode_songs, open_stem
 from train.mixing import MixingArguments, RandomMixes
+from train.song_collections import load_song_collection
 from train.songs import MUSDB18_VALIDATION, load_instrumentals, load_mir1k, load_musdb18
 
 from .conftest import small_config, write_song
-from .data_sets import RATE, TRAIN_SONGS, make_instrumentals, make_mir1k, make_musdb18, make_musdb18_hq, stems_of
+from .data_sets import (
+    RATE,
+    TRAIN_SONGS,
+    make_instrumentals,
+    make_mir1k,
+    make_musdb18,
+    make_musdb18_hq,
+    make_song_folders,
+    stems_of,
+)
 
 
 @pytest.fixture(scope="module")
@@ -77,12 +87,12 @@ def test_instrumentals_are_found_in_all_subfolders(root):
 def test_songs_are_decoded_once_and_again_when_they_change(root, tmp_path):
     songs = load_mir1k(root / "mir-1k", "train")
     decode_songs(songs, tmp_path, 16_000, 1)
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.npy")}
     assert len(before) == 4
     decode_songs(songs, tmp_path, 16_000, 1)
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.npy")} == before
     decode_songs(songs, tmp_path, 8_000, 1)
-    assert len(list(tmp_path.iterdir())) == 8
+    assert len(list(tmp_path.glob("*.npy"))) == 8
 
 
 def test_a_song_that_cannot_be_decoded_is_named(tmp_path):
@@ -181,3 +191,34 @@ def test_songs_without_a_voice_cannot_be_trained_on(songs):
         mixes(songs.filter(lambda song: song["source"] == "instrumentals", load_from_cache_file=False))
     with pytest.raises(ValueError, match="'drums' needs songs with that stem"):
         mixes(songs, sources=("drums",))
+
+
+def test_augmentations_are_off_unless_asked_for(songs):
+    """And those of the stems leave the labels adding up to the mixture."""
+    plain = mixes(songs, sources=("vocals", "accompaniment"))
+    shares = {"polarity_share": 1.0, "panning_share": 1.0, "low_pass_share": 1.0, "codec_share": 1.0}
+    for name in shares:
+        changed = mixes(songs, sources=("vocals", "accompaniment"), **{name: 1.0}, max_low_pass=4000.0)
+        off = mixes(songs, sources=("vocals", "accompaniment"), **{name: 0.0})
+        different = 0
+        for index in range(6):
+            example = changed[index]
+            assert example["labels"].shape == plain[index]["labels"].shape
+            assert torch.allclose(example["labels"].sum(0), example["input_values"], atol=1e-5)
+            assert torch.equal(off[index]["input_values"], plain[index]["input_values"])
+            different += not torch.equal(example["input_values"], plain[index]["input_values"])
+        # At 16 kHz no encoder cuts.
+        assert bool(different) == (name != "codec_share")
+
+
+def test_songs_with_different_stems_are_mixed(root, tmp_path):
+    collection = load_song_collection(make_song_folders(tmp_path / "folders"))
+    tables = [part for part in collection.values() if len(part)] + [load_musdb18(root / "musdb18", "train")]
+    decoded = decode_songs(datasets.concatenate_datasets(tables), tmp_path / "cache", 16_000, 2)
+    examples = mixes(decoded, sources=("vocals", "accompaniment"), coherent_share=0.0)
+    for index in range(20):
+        example = examples[index]
+        assert example["labels"][1].any()
+        assert torch.allclose(example["labels"].sum(0), example["input_values"], atol=1e-6)
+    with pytest.raises(ValueError, match="'drums' needs songs with that stem, which 'Somebody - "):
+        mixes(decoded, sources=("drums",))

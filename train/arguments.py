@@ -13,14 +13,15 @@ from transformers import HfArgumentParser
 from modeling_unet_svs import UNetSVSConfig
 from modeling_unet_svs.checkpoint_loading import load_checkpoint
 
+from .data_arguments import DataArguments
 from .mixing import MixingArguments
 
 RECIPES = Path(__file__).parent / "recipes"
 DEFAULT_RECIPE = "full_band"
 
 
-@dataclass
-class TrainingArguments:
+@dataclass(kw_only=True)
+class TrainingArguments(DataArguments):
     """What to train on, for how long, and where to write."""
 
     output_dir: str = field(metadata={"help": "Folder for the model, its checkpoints and its logs."})
@@ -30,12 +31,6 @@ class TrainingArguments:
     model_name_or_path: str | None = field(
         default=None,
         metadata={"help": "Checkpoint to start from, a folder or Hub id; --recipe, where given, says the new shape."},
-    )
-    musdb_dir: str | None = field(default=None, metadata={"help": "MUSDB18: folder with train/ and test/."})
-    mir1k_dir: str | None = field(default=None, metadata={"help": "MIR-1K: folder of clips."})
-    instrumentals_dir: str | None = field(default=None, metadata={"help": "Folder of music without voice."})
-    cache_dir: str | None = field(
-        default=None, metadata={"help": "Where songs are kept decoded; default: output_dir/../cache."}
     )
     max_train_steps: int = field(default=5000, metadata={"help": "Optimizer steps."})
     train_batch_size: int = field(default=16, metadata={"help": "Examples per step and process."})
@@ -106,16 +101,15 @@ def parse_arguments(
         The model's configuration, the training and the mixing arguments.
 
     Raises:
-        ValueError: a recipe or a checkpoint that cannot be used, flags that do not go together, or neither of
-            `--musdb_dir` and `--mir1k_dir`.
+        ValueError: a recipe or a checkpoint that cannot be used, or flags that do not fit together, such as nothing to
+            train on.
     """
     parser = HfArgumentParser((TrainingArguments, MixingArguments), prog="accelerate launch train")
     first, _, _ = parser.parse_args_into_dataclasses(arguments, return_remaining_strings=True)
     recipe = read_recipe(first.recipe or DEFAULT_RECIPE)
     parser.set_defaults(**recipe.get("training", {}), **recipe.get("mixing", {}))
     training, mixing = parser.parse_args_into_dataclasses(arguments)
-    if not training.musdb_dir and not training.mir1k_dir:
-        raise ValueError("nothing to train on: give --musdb_dir, --mir1k_dir, or both.")
+    training.check_data()
     if training.push_to_hub and not training.hub_model_id:
         raise ValueError("--push_to_hub needs --hub_model_id USER/NAME.")
     if training.model_name_or_path and not training.recipe:

@@ -2,57 +2,163 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import logging
 import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import datasets
 import numpy as np
+import pyarrow as pa
 import torch
 import torchaudio
+from filelock import FileLock
+from tqdm.auto import tqdm
 
-from modeling_unet_svs.audio_reading import AudioFileError, read_audio
+from modeling_unet_svs.audio_reading import AudioFileError
 
-from .songs import ALL_CHANNELS
+from .content_fingerprints import ContentFingerprints
+from .stem_references import (
+    ALL_CHANNELS,
+    TOLERATED_SAMPLES,
+    BrokenSongError,
+    add_up,
+    check_alike,
+    decode_reference,
+    describe,
+    label_of,
+    say_once,
+    stem_names,
+    terms_of,
+)
 
-# Stems of one song may differ by this much: the padding of a lossy encoder.
-TOLERATED_SAMPLES = 4096
+logger = logging.getLogger(__name__)
+
+# Part of the files' names: whatever changes what decoding gives must change it.
+FORMAT = 2
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+SAMPLE_BYTES = np.dtype(np.float16).itemsize
+# What the file system is left with when all songs are decoded.
+SPARE_BYTES = 64 << 20
+NUM_LOCKS_DIGITS = 2
+
+DECODED_FEATURES = datasets.Features(
+    {
+        "name": datasets.Value("string"),
+        "source": datasets.Value("string"),
+        "split": datasets.Value("string"),
+        "bandwidth": datasets.Value("float32"),
+        "num_samples": datasets.Value("int64"),
+        "stem_files": [{"stem": datasets.Value("string"), "file": datasets.Value("string")}],
+    }
+)
+
+
+class CacheFullError(ValueError):
+    """The disk does not hold what is decoded; the text names the flag and the sizes."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What songs are decoded to.
+
+    Attributes:
+        cache_dir: where files are kept.
+        sampling_rate: in Hz.
+        num_channels: 1 or 2.
+    """
+
+    cache_dir: Path
+    sampling_rate: int
+    num_channels: int
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A song's stems, the files that they are decoded to, and what those that are missing will take."""
+
+    index: int
+    details: Mapping[str, str | float]
+    files: Mapping[str, Path]
+    missing_bytes: int
 
 
 def decode_songs(
-    songs: datasets.Dataset, cache_dir: str | Path, sampling_rate: int, num_channels: int, num_proc: int | None = None
+    songs: datasets.Dataset,
+    cache_dir: str | Path,
+    sampling_rate: int,
+    num_channels: int,
+    num_workers: int | None = None,
+    skip_broken_songs: bool = False,
 ) -> datasets.Dataset:
     """Decodes all stems to one rate and number of channels.
 
-    What was decoded before is not decoded again: files are named after their source's path, size and time and after
-    all settings, and are renamed to that name when whole, so that an interrupted call is simply made again and two
-    processes may work side by side. They hold half-precision floats, for half the space; their rounding lies 66 dB
-    under the music.
+    What was decoded before is not decoded again: files are named after the content of their source (see
+    `content_fingerprints.py`) and all settings, so that a copy of the data set elsewhere finds them. They are written
+    under another name and renamed when whole, so that an interrupted call is simply made again. Of processes that
+    start together, one decodes a stem and the others wait for it. The files hold half-precision floats, for half the
+    space; their rounding lies 66 dB under the music.
 
     Args:
-        songs: rows of `songs.py`.
+        songs: rows of `songs.py` or `song_collections.py`.
         cache_dir: where the files are kept.
         sampling_rate: in Hz.
-        num_channels: 1 (the mean of all channels) or 2 (mono is doubled).
-        num_proc: processes that decode; `None` for this one alone.
+        num_channels: 1 (the mean of all channels) or 2 (mono is doubled, which is said once).
+        num_workers: threads that decode; `None` for one per core, up to 8.
+        skip_broken_songs: whether songs that cannot be decoded are left out, and named in the log, instead of refused.
 
     Returns:
-        The rows with two more columns: `num_samples`, and `stem_files`, a list of `stem` and `file`.
+        `name`, `source`, `split` and `bandwidth` of the rows, `num_samples`, and `stem_files`, a list of `stem` and
+        `file` for the vocals and the parts of the accompaniment.
 
     Raises:
-        ValueError: a file that cannot be decoded, or stems of one song with different lengths.
+        ValueError: a file that cannot be decoded, stems of one song with different lengths or rates, or too little
+            space.
     """
-    cache_dir = Path(cache_dir)
-    cache_dir.mkdir(parents=True, exist_ok=True)
-    return songs.map(
-        _decode_song,
-        fn_kwargs={"cache_dir": str(cache_dir), "sampling_rate": sampling_rate, "num_channels": num_channels},
-        num_proc=num_proc,
-        # The rows are cheap once the files exist, and the files may have been removed.
-        load_from_cache_file=False,
-        keep_in_memory=num_proc is None,
-        desc="Decoding",
-    )
+    settings = Settings(Path(cache_dir), sampling_rate, num_channels)
+    try:
+        (settings.cache_dir / "locks").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"--cache_dir {cache_dir} cannot be written to: {error.strerror}.") from None
+    fingerprints = ContentFingerprints(settings.cache_dir / "fingerprints.jsonl")
+    workers = num_workers or min(os.cpu_count() or 1, 8)
+
+    def keep(work: Callable, items: Iterable, description: str) -> list:
+        """Results of work on songs, without broken ones, in order."""
+
+        def attempt(item):
+            try:
+                return work(item)
+            except CacheFullError:
+                raise
+            except ValueError as error:
+                if not skip_broken_songs:
+                    raise
+                logger.warning("left out: %s", error)
+                return None
+
+        with ThreadPoolExecutor(workers) as executor:
+            futures = [executor.submit(attempt, item) for item in items]
+            try:
+                progress = tqdm(futures, desc=description, unit="song", mininterval=1)
+                return [result for result in (future.result() for future in progress) if result is not None]
+            finally:
+                executor.shutdown(cancel_futures=True)
+
+    plans = keep(lambda index: _plan(songs, index, settings, fingerprints), range(len(songs)), "Looking up")
+    waiting = [plan for plan in plans if plan.missing_bytes]
+    if waiting:
+        _check_space(settings.cache_dir, len(waiting), sum(plan.missing_bytes for plan in waiting))
+    description = "Decoding" if waiting else "Opening"
+    rows = keep(lambda plan: _decode_song(songs, plan, settings), plans, description)
+    if not rows and len(songs):
+        raise ValueError("no songs left: all are broken.")
+    return datasets.Dataset.from_list(rows, features=DECODED_FEATURES)
 
 
 def open_stem(file: str | Path) -> np.memmap:
@@ -67,57 +173,155 @@ def open_stem(file: str | Path) -> np.memmap:
     return np.load(file, mmap_mode="r")
 
 
-def _decode_song(song: dict, cache_dir: str, sampling_rate: int, num_channels: int) -> dict:
-    files = [_cached_file(stem, Path(cache_dir), sampling_rate, num_channels) for stem in song["stems"]]
-    lengths = [open_stem(file).shape[1] for file in files]
-    if max(lengths) - min(lengths) > TOLERATED_SAMPLES:
-        described = ", ".join(f"{s['stem']} {n / sampling_rate:.2f} s" for s, n in zip(song["stems"], lengths))
-        raise ValueError(f"the stems of {song['name']!r} differ in length: {described}.")
-    stem_files = [{"stem": stem["stem"], "file": str(file)} for stem, file in zip(song["stems"], files)]
-    return {"num_samples": min(lengths), "stem_files": stem_files}
+def _plan(songs: datasets.Dataset, index: int, settings: Settings, fingerprints: ContentFingerprints) -> _Plan:
+    song, contents = _without_bytes(songs, index)
+    files, infos = {}, []
+    for stem in stem_names(song):
+        terms = [(sign, reference, contents.get(id(reference))) for sign, reference in terms_of(song, stem)]
+        identity = [
+            (sign, _fingerprint(reference, content, fingerprints), reference["audio_stream"], reference["channel"])
+            for sign, reference, content in terms
+        ]
+        name = repr((FORMAT, identity, settings.sampling_rate, settings.num_channels))
+        files[stem] = settings.cache_dir / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.npy"
+        if not files[stem].exists():
+            for _, reference, content in terms:
+                if content is not None:
+                    reference = {**reference, "bytes": content[0].to_pybytes()}
+                infos.append((label_of(reference), describe(reference)))
+    # Lengths in headers may be estimates; those of decoded stems are compared later.
+    check_alike(song["name"], [(label, info.sampling_rate, None) for label, info in infos])
+    seconds = sum((info.num_samples or 0) / info.sampling_rate for _, info in infos)
+    stem_bytes = seconds * settings.sampling_rate * settings.num_channels * SAMPLE_BYTES
+    details = {name: song[name] for name in ("name", "source", "split", "bandwidth")}
+    return _Plan(index, details, files, round(stem_bytes))
 
 
-def _cached_file(stem: dict, cache_dir: Path, sampling_rate: int, num_channels: int) -> Path:
-    try:
-        status = os.stat(stem["path"])
-    except OSError as error:
-        raise AudioFileError(stem["path"], f"{error.strerror}.") from None
-    identity = (
-        os.path.abspath(stem["path"]),
-        status.st_size,
-        status.st_mtime_ns,
-        stem["audio_stream"],
-        stem["channel"],
+def _without_bytes(songs: datasets.Dataset, index: int) -> tuple[dict, dict[int, tuple[pa.Buffer, tuple]]]:
+    """A row whose embedded audio is not copied, and that audio, and its place, by its reference's `id`."""
+    song, contents = {}, {}
+    row = songs.with_format("arrow")[index]
+    for name in row.column_names:
+        column = next(chunk for chunk in row.column(name).chunks if len(chunk))
+        if not pa.types.is_struct(column.type):
+            song[name] = column[0].as_py()
+        elif column[0].is_valid:
+            fields = {field.name: column.field(field.name)[0] for field in column.type}
+            content = fields.pop("bytes")
+            song[name] = {**{key: value.as_py() for key, value in fields.items()}, "bytes": None}
+            if content.is_valid:
+                contents[id(song[name])] = (content.as_buffer(), (songs._fingerprint, index, name))
+    return song, contents
+
+
+def _fingerprint(
+    reference: Mapping, content: tuple[pa.Buffer, tuple] | None, fingerprints: ContentFingerprints
+) -> str:
+    if content is None:
+        return fingerprints.of_file(reference["path"])
+    return fingerprints.of_embedded(content[0], *content[1])
+
+
+def _check_space(cache_dir: Path, num_songs: int, needed: int) -> None:
+    free = shutil.disk_usage(cache_dir).free
+    logger.warning(
+        "decoding %d songs to %s: about %s, of %s that are free", num_songs, cache_dir, _size(needed), _size(free)
     )
-    key = hashlib.sha256(repr((identity, sampling_rate, num_channels)).encode()).hexdigest()[:32]
-    target = cache_dir / f"{key}.npy"
-    if not target.exists():
-        waveform = _decode(stem, sampling_rate, num_channels)
-        partial = cache_dir / f"{key}.{os.getpid()}.partial"
-        try:
-            with open(partial, "wb") as file:
-                np.save(file, waveform)
-            os.replace(partial, target)
-        finally:
-            partial.unlink(missing_ok=True)
-    return target
+    if needed + SPARE_BYTES > free:
+        raise CacheFullError(
+            f"--cache_dir {cache_dir}: decoded songs need about {_size(needed)}, and {_size(free)} are free "
+            "there: choose another folder, or --streaming."
+        )
 
 
-def _decode(stem: dict, sampling_rate: int, num_channels: int) -> np.ndarray:
-    waveform, rate = read_audio(stem["path"], stem["audio_stream"])
-    if not np.isfinite(waveform).all():
-        raise AudioFileError(stem["path"], "has samples that are NaN or infinite.")
-    if stem["channel"] != ALL_CHANNELS:
-        waveform = waveform[stem["channel"] : stem["channel"] + 1]
+def _size(num_bytes: int) -> str:
+    return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.1f} MB"
+
+
+def _decode_song(songs: datasets.Dataset, plan: _Plan, settings: Settings) -> dict:
+    missing = [stem for stem, file in plan.files.items() if not file.exists()]
+    song = songs[plan.index] if missing else plan.details
+    for stem in missing:
+        _decode_once(song, stem, plan.files[stem], settings)
+    lengths = {stem: open_stem(file).shape[1] for stem, file in plan.files.items()}
+    if max(lengths.values()) - min(lengths.values()) > TOLERATED_SAMPLES:
+        described = ", ".join(f"{stem} {length / settings.sampling_rate:.2f} s" for stem, length in lengths.items())
+        raise BrokenSongError(f"the stems of {song['name']!r} differ in length: {described}.")
+    stem_files = [{"stem": stem, "file": str(file)} for stem, file in plan.files.items()]
+    return {**plan.details, "num_samples": min(lengths.values()), "stem_files": stem_files}
+
+
+def _decode_once(song: Mapping, stem: str, target: Path, settings: Settings) -> None:
+    """Decodes a stem while no other process or thread does."""
+    # A few lock files for all: one for each stem would stay in the folder for ever.
+    with FileLock(settings.cache_dir / "locks" / f"{target.name[:NUM_LOCKS_DIGITS]}.lock"):
+        if target.exists():
+            return
+        for abandoned in settings.cache_dir.glob(f"{target.stem}.*.partial"):
+            abandoned.unlink(missing_ok=True)
+        waveform = decode_stem(song, stem, settings.sampling_rate, settings.num_channels)
+        write_whole(waveform, target)
+
+
+def decode_stem(song: Mapping, stem: str, sampling_rate: int, num_channels: int) -> np.ndarray:
+    """Decodes a stem of a song.
+
+    Args:
+        song: row of a table of songs.
+        stem: name of a column.
+        sampling_rate: wanted, in Hz.
+        num_channels: wanted, 1 or 2.
+
+    Returns:
+        float16 `(num_channels, num_samples)`.
+
+    Raises:
+        ValueError: it cannot be decoded, or has a number of channels that does not become `num_channels`.
+    """
+    decoded = [(sign, *decode_reference(ref), label_of(ref), ref["channel"]) for sign, ref in terms_of(song, stem)]
+    waveform, rate = add_up(song["name"], [term[:4] for term in decoded])
+    label = decoded[0][3]
     if num_channels == 1:
         waveform = waveform.mean(axis=0, keepdims=True)
     elif len(waveform) == 1:
+        if decoded[0][4] == ALL_CHANNELS:
+            say_once(f"mono stems are made stereo, such as {label}")
         waveform = np.repeat(waveform, num_channels, axis=0)
     elif len(waveform) != num_channels:
-        raise AudioFileError(stem["path"], f"has {len(waveform)} channels where {num_channels} are needed.")
+        raise AudioFileError(label, f"has {len(waveform)} channels where {num_channels} are needed.")
     if rate != sampling_rate:
         waveform = torchaudio.functional.resample(torch.from_numpy(waveform), rate, sampling_rate).numpy()
     return waveform.astype(np.float16)
 
 
-__all__ = ["decode_songs", "open_stem"]
+def write_whole(waveform: np.ndarray, target: Path) -> None:
+    """Writes an array as a .npy file that is whole or not there.
+
+    Args:
+        waveform: any array.
+        target: the file.
+
+    Raises:
+        CacheFullError: the disk is full; nothing is left of the file.
+        ValueError: the folder cannot be written to.
+    """
+    partial = target.with_name(f"{target.stem}.{os.getpid()}.partial")
+    waveform = np.ascontiguousarray(waveform)
+    try:
+        with open(partial, "wb") as file:
+            # Not `np.save`, whose error on a full disk does not say that it is one.
+            np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(waveform))
+            file.write(waveform.data)
+        os.replace(partial, target)
+    except OSError as error:
+        if error.errno in FULL_DISK:
+            raise CacheFullError(
+                f"--cache_dir {target.parent}: the disk is full. What is decoded is kept: make space and start again, "
+                "or choose another folder."
+            ) from None
+        raise ValueError(f"--cache_dir {target.parent} cannot be written to: {error.strerror}.") from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+__all__ = ["CacheFullError", "decode_songs", "decode_stem", "open_stem"]

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from modeling_unet_svs.audio_reading import AudioFileError, read_audio
-
-from .decoded_cache import TOLERATED_SAMPLES
 from .evaluation_arguments import EvaluationArguments
-from .songs import ALL_CHANNELS, AUDIO_SUFFIXES, load_mir1k, load_musdb18
+from .folder_layouts import complete, folder_songs
+from .protocols import STEMS
+from .songs import load_mir1k, load_musdb18
+from .stem_references import read_stems as read_recorded_stems
+from .stem_references import stem_names, terms_of
 
-MIXTURE_NAME = "mixture"
 # Copies as Opus files say 48 kHz.
 MIR1K_RATE = 16_000
 
@@ -41,11 +41,12 @@ class SongCollection:
         digest = hashlib.sha256()
         for row in self.rows:
             digest.update(repr(row["name"]).encode())
-            for stem in row["stems"]:
-                path = Path(stem["path"])
-                size = path.stat().st_size if path.is_file() else None
-                key = (stem["stem"], path.name, size, stem["audio_stream"], stem["channel"])
-                digest.update(repr(key).encode())
+            for stem in stem_names(row):
+                for _, reference in terms_of(row, stem):
+                    path = Path(reference["path"])
+                    size = path.stat().st_size if path.is_file() else None
+                    key = (stem, path.name, size, reference["audio_stream"], reference["channel"])
+                    digest.update(repr(key).encode())
         return f"sha256:{digest.hexdigest()}"
 
 
@@ -64,7 +65,7 @@ def load_songs(arguments: EvaluationArguments) -> SongCollection:
     split = arguments.split
     if arguments.musdb_dir:
         rows = list(load_musdb18(arguments.musdb_dir, split))
-        is_compressed = rows[0]["stems"][0]["path"].endswith(".stem.mp4")
+        is_compressed = rows[0]["vocals"]["path"].endswith(".stem.mp4")
         return SongCollection("MUSDB18" if is_compressed else "MUSDB18-HQ", split, rows)
     if arguments.mir1k_dir:
         if split == "test":
@@ -84,20 +85,12 @@ def folders_of_stems(stems_dir: Path) -> list[dict]:
         Rows as those of `songs.py`.
 
     Raises:
-        ValueError: no songs there, or one with a mixture and no accompaniment.
+        ValueError: no songs there, or one with a mixture alone.
     """
-    rows = []
-    for folder in sorted(path for path in stems_dir.glob("*") if path.is_dir()):
-        files = sorted(path for path in folder.iterdir() if path.suffix.lower() in AUDIO_SUFFIXES)
-        stems = [
-            {"stem": path.stem, "path": str(path), "audio_stream": 0, "channel": ALL_CHANNELS}
-            for path in files
-            if path.stem != MIXTURE_NAME
-        ]
-        if len(files) > len(stems) and {stem["stem"] for stem in stems} <= {"vocals"}:
-            raise ValueError(f"{folder} has a mixture and no accompaniment: it needs all stems of the mixture.")
-        if stems:
-            rows.append({"name": folder.name, "stems": stems})
+    rows = [complete(song, (), "stems") for song in folder_songs(stems_dir)]
+    for row in rows:
+        if not any(row.get(name) for name in STEMS):
+            raise ValueError(f"{stems_dir}: {row['name']!r} has a mixture alone: it needs the stems that make it up.")
     if not rows:
         raise ValueError(f"no songs in {stems_dir}: it needs SONG folders with vocals.* and accompaniment.* files.")
     return rows
@@ -116,27 +109,11 @@ def read_stems(song: Mapping) -> tuple[np.ndarray, int]:
     Raises:
         ValueError: a file that cannot be decoded, or that differs from the song's other ones in rate or length.
     """
-    decoded: dict[str, np.ndarray] = {}
-    sampling_rate, longest, shortest = None, 0, None
-    for stem in song["stems"]:
-        waveform, rate = read_audio(stem["path"], stem["audio_stream"])
-        if not np.isfinite(waveform).all():
-            raise AudioFileError(stem["path"], "has samples that are NaN or infinite.")
-        if sampling_rate not in (None, rate):
-            raise AudioFileError(stem["path"], f"has {rate} Hz where the song's other stems have {sampling_rate} Hz.")
-        sampling_rate = rate
-        channel = stem["channel"]
-        decoded[stem["stem"]] = waveform if channel == ALL_CHANNELS else waveform[channel : channel + 1]
-        longest = max(longest, waveform.shape[1])
-        shortest = min(longest, shortest or longest, waveform.shape[1])
-    if longest - shortest > TOLERATED_SAMPLES:
-        described = ", ".join(f"{name} {array.shape[1] / sampling_rate:.2f} s" for name, array in decoded.items())
-        raise ValueError(f"the stems of {song['name']!r} differ in length: {described}.")
-    num_channels = max(len(waveform) for waveform in decoded.values())
-    references = np.zeros((2, num_channels, shortest), dtype=np.float32)
-    for name, waveform in decoded.items():
-        references[0 if name == "vocals" else 1] += waveform[:, :shortest]
-    return references, sampling_rate
+    there = [name for name in STEMS if song.get(name)]
+    decoded, rate = read_recorded_stems(song, there)
+    references = np.zeros((len(STEMS), *decoded.shape[1:]), dtype=np.float32)
+    references[[STEMS.index(name) for name in there]] = decoded
+    return references, rate
 
 
 __all__ = ["SongCollection", "load_songs", "read_stems"]

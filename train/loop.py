@@ -18,9 +18,9 @@ from modeling_unet_svs import UNetSVSConfig
 from .arguments import TrainingArguments
 from .averaging import warmed_up_average
 from .checkpoints import find_checkpoint, load_checkpoint_state, save_checkpoint
-from .data import load_songs
+from .data import load_songs, training_batches
 from .initial_model import initial_model
-from .mixing import MixingArguments, RandomMixes
+from .mixing import MixingArguments
 from .publishing import publish
 from .run_card import write_run_card
 from .run_state import RunState
@@ -60,8 +60,6 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
     checkpoint = find_checkpoint(output_dir, training.resume_from_checkpoint)
     train_songs, validation_songs = load_songs(training, config, accelerator)
     batch_size = training.train_batch_size * accelerator.num_processes * training.gradient_accumulation_steps
-    examples = RandomMixes(train_songs, config, mixing, training.max_train_steps * batch_size, training.seed)
-
     set_seed(training.seed)
     model, said = initial_model(config, training.model_name_or_path)
     accelerator.print(said)
@@ -81,17 +79,7 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
         accelerator.print(f"resuming after step {run.step}{f' from {checkpoint}' if checkpoint else ''}")
     if run.full_precision:
         _give_up_mixed_precision(accelerator, model)
-    loader = accelerator.prepare(
-        torch.utils.data.DataLoader(
-            torch.utils.data.Subset(examples, range(run.step * batch_size, len(examples))),
-            batch_size=training.train_batch_size,
-            num_workers=training.num_workers,
-            drop_last=True,
-            prefetch_factor=4 if training.num_workers else None,
-            # Of its own: a loader draws a number when it starts, and a resumed run starts one more than another.
-            generator=torch.Generator().manual_seed(training.seed),
-        )
-    )
+    loader = training_batches(train_songs, training, config, mixing, accelerator, run.step)
     accelerator.init_trackers("train", config={**asdict(training), **asdict(mixing)})
     progress = tqdm(
         total=training.max_train_steps, initial=run.step, disable=not accelerator.is_main_process, mininterval=10
@@ -132,7 +120,7 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
             progress.set_postfix_str(_line(values), refresh=False)
             values |= {"learning_rate": schedule.get_last_lr()[0], "gradient_norm": norm.item()}
             accelerator.log(values, step=run.step)
-        if run.step % training.validation_steps == 0 or is_last:
+        if validation_songs and (run.step % training.validation_steps == 0 or is_last):
             scores = validate(average.module, validation_songs, accelerator)
             accelerator.log(scores, step=run.step)
             if accelerator.is_main_process:

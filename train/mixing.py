@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import datasets
 import numpy as np
 import torch
-import torchaudio
 
 from modeling_unet_svs import UNetSVSConfig
 
+from .augmentations import (
+    Augmentation,
+    ChannelSwap,
+    CodecBand,
+    Compose,
+    Gain,
+    LowPass,
+    Panning,
+    Polarity,
+    Sometimes,
+    Speed,
+)
 from .decoded_cache import open_stem
 
 SILENT_RMS = 1e-4
@@ -21,54 +32,83 @@ SILENT_RMS = 1e-4
 class MixingArguments:
     """How training mixtures are made; shares are probabilities for each example."""
 
-    mir1k_share: float = 0.4  # voices taken from MIR-1K rather than MUSDB18, where both are given
+    mir1k_share: float = 0.4  # voices taken from MIR-1K rather than other songs, where both are given
     no_vocals_share: float = 0.04  # examples without any voice
     coherent_share: float = 0.33  # voices that keep the accompaniment they were recorded with
-    instrumentals_share: float = 0.4  # of the rest, over an instrumental rather than stems of several MUSDB18 songs
-    min_gain: float = 0.25  # each stem of MUSDB18 is multiplied by a factor from here
+    instrumentals_share: float = 0.4  # of the rest, over an instrumental rather than stems of several songs
+    min_gain: float = 0.25  # each stem of a song is multiplied by a factor from here
     max_gain: float = 1.25  # to here
     min_vocals_level: float = -9.0  # dB, voice against accompaniment where no mix of the two is known, from
     max_vocals_level: float = 6.0  # to here
     speed_share: float = 0.3  # voices and accompaniments whose speed and pitch are changed
     max_speed_percent: int = 6  # by at most so much, up or down
+    swap_share: float = 0.5  # voices and accompaniments whose left and right are exchanged
+    polarity_share: float = 0.0  # stems whose sign is changed
+    panning_share: float = 0.0  # stems that are moved between left and right
+    max_panning: float = 6.0  # dB, by which one channel is raised over the other at most
+    low_pass_share: float = 0.0  # stems that are muffled
+    min_low_pass: float = 3000.0  # Hz, the lowest cutoff
+    max_low_pass: float = 12000.0  # Hz, the highest cutoff
+    codec_share: float = 0.0  # examples that are cut, all stems alike, where a lossy encoder cuts
 
 
-class RandomMixes(torch.utils.data.Dataset):
-    """Endless training examples; the one at an index depends on the seed and the index alone.
+class Mixer:
+    """Draws training examples from songs.
 
     Args:
-        songs: rows made by `decode_songs`, of any of the sources that `songs.py` knows.
+        songs: rows with `source`, `bandwidth`, `num_samples` and `files`, which maps stems to what `open_stem` takes
+            or to arrays `(num_channels, num_samples)`.
         config: the model's configuration: crop length, channels, rate and names of the labels.
         mixing: shares and levels.
-        num_examples: length of the data set.
-        seed: of all random choices.
 
     Raises:
-        ValueError: songs without a voice, or without an accompaniment, or lacking a stem the model has as a source.
+        ValueError: songs without a voice, or lacking a stem the model has as a source.
     """
 
-    def __init__(
-        self, songs: datasets.Dataset, config: UNetSVSConfig, mixing: MixingArguments, num_examples: int, seed: int
-    ):
-        self.config, self.mixing, self.num_examples, self.seed = config, mixing, num_examples, seed
-        rows = [{**row, "files": {file["stem"]: file["file"] for file in row["stem_files"]}} for row in songs]
-        self.voices = {source: [row for row in rows if row["source"] == source] for source in ("musdb18", "mir1k")}
-        self.stem_songs = [row for row in rows if row["source"] == "musdb18"]
-        self.instrumentals = [row for row in rows if row["source"] == "instrumentals"]
-        if not any(self.voices.values()):
-            raise ValueError("no song with a vocals stem to train on: give --musdb_dir or --mir1k_dir.")
-        available = {"vocals", "accompaniment"} if self.instrumentals or self.voices["mir1k"] else None
+    def __init__(self, songs: Sequence[Mapping], config: UNetSVSConfig, mixing: MixingArguments):
+        self.config, self.mixing = config, mixing
+        self.mir1k = [song for song in songs if song["source"] == "mir1k"]
+        self.instrumentals = [song for song in songs if "vocals" not in song["files"]]
+        self.songs = [song for song in songs if song["source"] != "mir1k" and "vocals" in song["files"]]
+        if not self.songs and not self.mir1k:
+            raise ValueError(
+                "no song with a vocals stem to train on: give --musdb_dir, --mir1k_dir, --stems_dir or --dataset_name."
+            )
         for source in config.sources:
-            if available and source not in available:
-                raise ValueError(f"source {source!r} needs songs with that stem: train on --musdb_dir alone.")
+            lacking = [song["name"] for song in songs if source not in song["files"]]
+            if lacking and source not in ("vocals", "accompaniment"):
+                raise ValueError(
+                    f"source {source!r} needs songs with that stem, which {lacking[0]!r} lacks: train on --musdb_dir "
+                    "alone, or on other songs with that stem."
+                )
+        self.gain = Gain(mixing.min_gain, mixing.max_gain)
+        self.speed = Speed(mixing.max_speed_percent)
+        self.swap = ChannelSwap()
+        rate = config.sampling_rate
+        self.of_stems = Compose(
+            [
+                Sometimes(mixing.polarity_share, Polarity()),
+                Sometimes(mixing.panning_share, Panning(mixing.max_panning)),
+                Sometimes(mixing.low_pass_share, LowPass(mixing.min_low_pass, mixing.max_low_pass, rate)),
+            ]
+        )
+        self.codec: Augmentation = CodecBand(rate)
 
-    def __len__(self) -> int:
-        return self.num_examples
+    def example(self, rng: np.random.Generator) -> dict[str, torch.Tensor]:
+        """Draws one example.
 
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        """One example: mixture `(channels, samples)`, labels `(sources, channels, samples)` and their bandwidth."""
-        rng = np.random.default_rng([self.seed, index])
+        Args:
+            rng: all choices are drawn from it.
+
+        Returns:
+            `input_values`, the mixture `(channels, samples)`; `labels` `(sources, channels, samples)`; and
+            `label_bandwidth`, Hz up to which they count.
+        """
         stems, bandwidth = self._draw(rng)
+        stems = {name: self.of_stems(stem, rng) for name, stem in stems.items()}
+        if self.mixing.codec_share > 0 and rng.random() < self.mixing.codec_share:
+            together = self.codec(torch.cat(list(stems.values())), rng)
+            stems = dict(zip(stems, together.chunk(len(stems))))
         backing = [stem for name, stem in stems.items() if name != "vocals"]
         stems["accompaniment"] = sum(backing[1:], start=backing[0])
         return {
@@ -79,9 +119,9 @@ class RandomMixes(torch.utils.data.Dataset):
 
     def _draw(self, rng: np.random.Generator) -> tuple[dict[str, torch.Tensor], float]:
         mixing = self.mixing
-        use_mir1k = self.voices["mir1k"] and (not self.voices["musdb18"] or rng.random() < mixing.mir1k_share)
-        song = _pick(rng, self.voices["mir1k" if use_mir1k else "musdb18"])
-        others_to_mix = self.stem_songs or self.instrumentals
+        use_mir1k = self.mir1k and (not self.songs or rng.random() < mixing.mir1k_share)
+        song = _pick(rng, self.mir1k if use_mir1k else self.songs)
+        others_to_mix = self.songs or self.instrumentals
         if not others_to_mix or rng.random() < mixing.coherent_share:
             stems = self._crop(rng, song)
             mixed_by_artist = not use_mir1k
@@ -89,7 +129,7 @@ class RandomMixes(torch.utils.data.Dataset):
             stems = {"vocals": self._crop(rng, song, ("vocals",))["vocals"], **self._accompaniment(rng)}
             mixed_by_artist = False
         if mixed_by_artist:
-            stems = {name: stem * rng.uniform(mixing.min_gain, mixing.max_gain) for name, stem in stems.items()}
+            stems = {name: self.gain(stem, rng) for name, stem in stems.items()}
         else:
             stems["vocals"] = stems["vocals"] * self._level(rng, stems)
         if rng.random() < mixing.no_vocals_share:
@@ -99,13 +139,17 @@ class RandomMixes(torch.utils.data.Dataset):
 
     def _accompaniment(self, rng: np.random.Generator) -> dict[str, torch.Tensor]:
         """An instrumental, or drums, bass and the other instruments each from a song of its own."""
-        if self.instrumentals and (not self.stem_songs or rng.random() < self.mixing.instrumentals_share):
+        if self.instrumentals and (not self.songs or rng.random() < self.mixing.instrumentals_share):
             return self._crop(rng, _pick(rng, self.instrumentals))
-        low, high = self.mixing.min_gain, self.mixing.max_gain
-        names = [name for name in self.stem_songs[0]["files"] if name != "vocals"]
+        # Songs may have different stems: the parts are those of the first song drawn.
+        alike, names = self.songs, list(self.songs[0]["files"])
+        if any(list(song["files"]) != names for song in self.songs):
+            names = list(_pick(rng, self.songs)["files"])
+            alike = [song for song in self.songs if list(song["files"]) == names]
         return {
-            name: self._crop(rng, _pick(rng, self.stem_songs), (name,))[name] * rng.uniform(low, high)
+            name: self.gain(self._crop(rng, _pick(rng, alike), (name,))[name], rng)
             for name in names
+            if name != "vocals"
         }
 
     def _level(self, rng: np.random.Generator, stems: Mapping[str, torch.Tensor]) -> float:
@@ -126,27 +170,53 @@ class RandomMixes(torch.utils.data.Dataset):
         A song shorter than the stretch is repeated.
         """
         wanted = self.config.patch_samples
-        percent = 0
-        if rng.random() < self.mixing.speed_share:
-            percent = int(rng.integers(-self.mixing.max_speed_percent, self.mixing.max_speed_percent + 1))
-        length = -(-wanted * (100 + percent) // 100)
+        percent = self.speed.draw(rng) if rng.random() < self.mixing.speed_share else 0
+        length = self.speed.source_samples(wanted, percent)
         start = int(rng.integers(0, max(song["num_samples"] - length, 0) + 1))
-        swap = rng.random() < 0.5
+        swap = rng.random() < self.mixing.swap_share
         crops = {}
         for name in names or song["files"]:
-            stem = open_stem(song["files"][name])
-            crop = np.asarray(stem[:, start : start + length], dtype=np.float32)
+            stem = song["files"][name]
+            stem = stem if isinstance(stem, np.ndarray) else open_stem(stem)
+            crop = np.array(stem[:, start : start + length], dtype=np.float32)
             if crop.shape[1] < length:
                 crop = np.tile(crop, -(-length // crop.shape[1]))[:, :length]
-            waveform = torch.from_numpy(crop[::-1].copy() if swap else crop)
-            if percent:
-                waveform = torchaudio.functional.resample(waveform, 100 + percent, 100)[:, :wanted]
-            crops[name] = waveform
+            waveform = torch.from_numpy(crop)
+            crops[name] = self.speed.apply(self.swap(waveform, rng) if swap else waveform, percent, wanted)
         return crops
 
 
-def _pick(rng: np.random.Generator, songs: list) -> Mapping:
+class RandomMixes(torch.utils.data.Dataset):
+    """Endless training examples; the one at an index depends on the seed and the index alone.
+
+    Args:
+        songs: rows made by `decode_songs`.
+        config: the model's configuration: crop length, channels, rate and names of the labels.
+        mixing: shares and levels.
+        num_examples: length of the data set.
+        seed: of all random choices.
+
+    Raises:
+        ValueError: songs without a voice, or lacking a stem the model has as a source.
+    """
+
+    def __init__(
+        self, songs: datasets.Dataset, config: UNetSVSConfig, mixing: MixingArguments, num_examples: int, seed: int
+    ):
+        self.config, self.mixing, self.num_examples, self.seed = config, mixing, num_examples, seed
+        rows = [{**row, "files": {file["stem"]: file["file"] for file in row["stem_files"]}} for row in songs]
+        self.mixer = Mixer(rows, config, mixing)
+
+    def __len__(self) -> int:
+        return self.num_examples
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        """One example: mixture `(channels, samples)`, labels `(sources, channels, samples)` and their bandwidth."""
+        return self.mixer.example(np.random.default_rng([self.seed, index]))
+
+
+def _pick(rng: np.random.Generator, songs: Sequence[Mapping]) -> Mapping:
     return songs[int(rng.integers(len(songs)))]
 
 
-__all__ = ["MixingArguments", "RandomMixes"]
+__all__ = ["Mixer", "MixingArguments", "RandomMixes"]

@@ -1,65 +1,23 @@
-"""Collections of songs on disk as tables with one row per song: MUSDB18, MIR-1K, folders of instrumentals."""
+"""Splits of the data sets that the trainer and the scores know by name: MUSDB18, MIR-1K, folders of instrumentals."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import datasets
 
-STEMS = ("drums", "bass", "other", "vocals")
-# Streams of a MUSDB18 stem file; stream 0 is a mixture that was encoded by itself and is not the stems' sum.
-STEM_STREAMS = {"drums": 1, "bass": 2, "other": 3, "vocals": 4}
-AUDIO_SUFFIXES = {".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".mp4", ".aiff", ".aif"}
-ALL_CHANNELS = -1
-
-# The songs of MUSDB18's train split that everyone validates on.
-MUSDB18_VALIDATION = (
-    "Actions - One Minute Smile",
-    "Clara Berry And Wooldog - Waltz For My Victims",
-    "Johnny Lokke - Promises & Lies",
-    "Patrick Talbot - A Reason To Leave",
-    "Triviul - Angelsaint",
-    "Alexander Ross - Goodbye Bolero",
-    "Fergessen - Nos Palpitants",
-    "Leaf - Summerghost",
-    "Skelpolu - Human Mistakes",
-    "Young Griffo - Pennies",
-    "ANiMAL - Rockshow",
-    "James May - On The Line",
-    "Meaxic - Take A Step",
-    "Traffic Experiment - Sirens",
-)
-# The singer none of whose backing tracks, as far as known, another one sings to.
-MIR1K_VALIDATION = ("jmzen",)
-# MIR-1K was recorded at 16 kHz; the converters' filters end a little below half of that.
-MIR1K_BANDWIDTH = 7600.0
-
-FEATURES = datasets.Features(
-    {
-        "name": datasets.Value("string"),
-        "source": datasets.Value("string"),
-        "split": datasets.Value("string"),
-        # Hz up to which the recording has content; infinite where it is as wide as its sampling rate allows.
-        "bandwidth": datasets.Value("float32"),
-        "stems": [
-            {
-                "stem": datasets.Value("string"),
-                "path": datasets.Value("string"),
-                "audio_stream": datasets.Value("int32"),
-                "channel": datasets.Value("int32"),
-            }
-        ],
-    }
-)
+from .folder_layouts import STEM_STREAMS, audio_files, folder_songs, mir1k_songs, stem_file_songs
+from .song_collections import MUSDB18_VALIDATION, MUSDB_STEMS, assign_splits, complete_rows, song_rows_table
+from .stem_references import ALL_CHANNELS, derived_references, file_reference
 
 
-def load_musdb18(musdb_dir: str | Path, split: str) -> datasets.Dataset:
+def load_musdb18(musdb_dir: str | Path, split: str, skip_broken_songs: bool = False) -> datasets.Dataset:
     """MUSDB18 as `<split>/<song>.stem.mp4`, or MUSDB18-HQ as `<split>/<song>/{drums,bass,other,vocals}.wav`.
 
     Args:
         musdb_dir: folder with `train` and `test`.
         split: "train" (without the 14 validation songs), "validation" or "test".
+        skip_broken_songs: whether songs that lack a stem are left out, and named in the log, instead of refused.
 
     Returns:
         One row per song, with the stems drums, bass, other and vocals.
@@ -68,27 +26,15 @@ def load_musdb18(musdb_dir: str | Path, split: str) -> datasets.Dataset:
         ValueError: no songs there, or one that lacks a stem.
     """
     folder = Path(musdb_dir) / ("test" if split == "test" else "train")
-    songs = {path.name.removesuffix(".stem.mp4"): path for path in folder.glob("*.stem.mp4")}
-    if not songs:
-        songs = {path.name: path for path in folder.glob("*") if path.is_dir()}
+    found = list(stem_file_songs(folder)) or list(folder_songs(folder))
     if split != "test":
-        songs = {name: path for name, path in songs.items() if (name in MUSDB18_VALIDATION) == (split == "validation")}
-    if not songs:
+        found = [song for song in found if (song.name in MUSDB18_VALIDATION) == (split == "validation")]
+    if not found:
         raise ValueError(
             f"no songs of MUSDB18's {split} split in {folder}: it needs SONG.stem.mp4 files, or SONG folders with "
             "drums.wav, bass.wav, other.wav and vocals.wav."
         )
-    rows = []
-    for name, path in sorted(songs.items()):
-        if path.is_dir():
-            stems = [_stem(stem, path / f"{stem}.wav") for stem in STEMS]
-            missing = [stem["path"] for stem in stems if not Path(stem["path"]).is_file()]
-            if missing:
-                raise ValueError(f"{missing[0]} is missing: each song of MUSDB18-HQ needs all of {', '.join(STEMS)}.")
-        else:
-            stems = [_stem(stem, path, audio_stream=STEM_STREAMS[stem]) for stem in STEMS]
-        rows.append(_row(name, "musdb18", split, float("inf"), stems))
-    return _table(rows)
+    return song_rows_table(_with_split(complete_rows(found, MUSDB_STEMS, "musdb18", skip_broken_songs), split))
 
 
 def load_mir1k(mir1k_dir: str | Path, split: str) -> datasets.Dataset:
@@ -96,7 +42,7 @@ def load_mir1k(mir1k_dir: str | Path, split: str) -> datasets.Dataset:
 
     Args:
         mir1k_dir: folder of the clips.
-        split: "validation" (all clips of a singer who shares no backing track with others) or "train" (the rest).
+        split: "validation" (the singers outside the largest group linked by backing tracks) or "train" (the others).
 
     Returns:
         One row per clip, with the stems accompaniment and vocals.
@@ -104,15 +50,10 @@ def load_mir1k(mir1k_dir: str | Path, split: str) -> datasets.Dataset:
     Raises:
         ValueError: no clips there.
     """
-    rows = []
-    for path in _audio_files(mir1k_dir):
-        held_out = path.stem.split("_")[0] in MIR1K_VALIDATION
-        if held_out == (split == "validation"):
-            stems = [_stem("accompaniment", path, channel=0), _stem("vocals", path, channel=1)]
-            rows.append(_row(path.stem, "mir1k", split, MIR1K_BANDWIDTH, stems))
-    if not rows:
+    found = [song for song in mir1k_songs(Path(mir1k_dir)) if song.split == split]
+    if not found:
         raise ValueError(f"no clips of MIR-1K's {split} split in {mir1k_dir}: it needs SINGER_SONG_CLIP audio files.")
-    return _table(rows)
+    return song_rows_table(_with_split(complete_rows(found, (), "mir1k", False), split))
 
 
 def load_instrumentals(instrumentals_dir: str | Path) -> datasets.Dataset:
@@ -128,29 +69,26 @@ def load_instrumentals(instrumentals_dir: str | Path) -> datasets.Dataset:
         ValueError: no audio files there.
     """
     root = Path(instrumentals_dir)
-    rows = [
-        _row(str(path.relative_to(root)), "instrumentals", "train", float("inf"), [_stem("accompaniment", path)])
-        for path in _audio_files(root)
-    ]
+    rows = []
+    for path in audio_files(root):
+        details = {"source": "instrumentals", "split": "train", "bandwidth": float("inf")}
+        stems = {"accompaniment": file_reference(path), **derived_references(["accompaniment"])}
+        rows.append({"name": str(path.relative_to(root)), **details, **stems})
     if not rows:
         raise ValueError(f"no audio files in {root}.")
-    return _table(rows)
+    return song_rows_table(rows)
 
 
-def _audio_files(folder: str | Path) -> list[Path]:
-    return sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+def _with_split(rows, split: str) -> list[dict]:
+    return [{**row, "split": split} for row in rows]
 
 
-def _stem(stem: str, path: Path, audio_stream: int = 0, channel: int = ALL_CHANNELS) -> dict:
-    return {"stem": stem, "path": str(path), "audio_stream": audio_stream, "channel": channel}
-
-
-def _row(name: str, source: str, split: str, bandwidth: float, stems: list[dict]) -> dict:
-    return {"name": name, "source": source, "split": split, "bandwidth": bandwidth, "stems": stems}
-
-
-def _table(rows: Iterable[dict]) -> datasets.Dataset:
-    return datasets.Dataset.from_list(list(rows), features=FEATURES)
-
-
-__all__ = ["ALL_CHANNELS", "load_instrumentals", "load_mir1k", "load_musdb18"]
+__all__ = [
+    "ALL_CHANNELS",
+    "MUSDB18_VALIDATION",
+    "STEM_STREAMS",
+    "assign_splits",
+    "load_instrumentals",
+    "load_mir1k",
+    "load_musdb18",
+]

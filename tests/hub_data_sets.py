@@ -1,0 +1,102 @@
+"""Data sets of the Hub as they are published, made here and tiny: Parquet files with audio inside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .conftest import write_song
+from .data_sets import RATE, SONGS, stems_of
+
+AUDIO = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+ALPHABETICAL = ("bass", "drums", "mixture", "other", "vocals")
+
+
+def with_mixture(song: str, num_samples: int = RATE) -> dict:
+    stems = stems_of(song, num_samples)
+    return {"mixture": sum(stems.values()), **stems}
+
+
+def encoded(folder: Path, waveform, name: str) -> dict:
+    """A 16-bit wav file's bytes, and the name that it had, which is all that Parquet keeps of its path."""
+    path = write_song(folder / "encoded.wav", waveform, RATE)
+    return {"bytes": path.read_bytes(), "path": name}
+
+
+def write_parquet(path: Path, columns: Mapping[str, Sequence], features: datasets.Features) -> Path:
+    """A file as `push_to_hub` writes it, with its features in the metadata."""
+    types = {name: AUDIO if isinstance(features[name], datasets.Audio) else None for name in columns}
+    table = pa.table({name: pa.array(values, types[name]) for name, values in columns.items()})
+    metadata = {"huggingface": json.dumps({"info": {"features": features.to_dict()}})}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table.replace_schema_metadata(metadata), path)
+    return path
+
+
+def make_columns(folder: Path, splits: Mapping[str, Sequence[str]] = SONGS, num_files: int = 1) -> Path:
+    """One row per song, a column per stem."""
+    for split, songs in splits.items():
+        for number in range(num_files):
+            rows = songs[number::num_files]
+            columns = {"name": list(rows)}
+            for stem in ALPHABETICAL:
+                audio = [encoded(folder, with_mixture(song)[stem], f"{stem}.wav") for song in rows]
+                columns[f"audio_{'mix' if stem == 'mixture' else stem}"] = audio
+            features = {name: datasets.Audio() for name in columns if name != "name"}
+            features = datasets.Features({"name": datasets.Value("string"), **features})
+            write_parquet(folder / "data" / f"{split}-{number:05d}-of-{num_files:05d}.parquet", columns, features)
+    (folder / "encoded.wav").unlink()
+    return folder
+
+
+def make_five_rows(folder: Path, order: Sequence[str] = ALPHABETICAL, *, named: bool = False) -> Path:
+    """Five consecutive rows for each song, of which nothing but the order, or a file's name, says what they are."""
+    features = datasets.Features({"audio": datasets.Audio()})
+    for split, songs in SONGS.items():
+        audio = [
+            encoded(folder, with_mixture(song)[stem], f"{song}/{stem}.wav" if named else None)
+            for song in songs
+            for stem in order
+        ]
+        write_parquet(folder / "data" / f"{split}-00000-of-00001.parquet", {"audio": audio}, features)
+    (folder / "encoded.wav").unlink()
+    return folder
+
+
+def make_stem_rows(folder: Path) -> Path:
+    """One row per stem, with its song and instrument in columns of their own; stems of a song are far apart."""
+    features = {"track": datasets.Value("string"), "instrument": datasets.ClassLabel(names=list(ALPHABETICAL))}
+    features = datasets.Features({**features, "audio": datasets.Audio()})
+    for split, songs in SONGS.items():
+        rows = [(song, stem) for stem in ALPHABETICAL for song in songs]
+        columns = {
+            "track": [song for song, _ in rows],
+            "instrument": [ALPHABETICAL.index(stem) for _, stem in rows],
+            "audio": [encoded(folder, with_mixture(song)[stem], f"{song} {stem}.wav") for song, stem in rows],
+        }
+        write_parquet(folder / "data" / f"{split}-00000-of-00001.parquet", columns, features)
+    (folder / "encoded.wav").unlink()
+    return folder
+
+
+def make_segments(folder: Path, num_segments: int = 2) -> Path:
+    """Pre-cut segments: mixture and vocals of some rows for each song."""
+    length = RATE // num_segments
+    for split, songs in SONGS.items():
+        rows = [(song, number) for song in songs for number in range(num_segments)]
+        columns = {"song": [song for song, _ in rows], "segment": [number for _, number in rows]}
+        for stem in ("mixture", "vocals"):
+            columns[stem] = [
+                encoded(folder, with_mixture(song)[stem][:, number * length : (number + 1) * length], f"{stem}.wav")
+                for song, number in rows
+            ]
+        features = {"song": datasets.Value("string"), "segment": datasets.Value("int64")}
+        features = datasets.Features({**features, "mixture": datasets.Audio(), "vocals": datasets.Audio()})
+        write_parquet(folder / "data" / f"{split}-00000-of-00001.parquet", columns, features)
+    (folder / "encoded.wav").unlink()
+    return folder

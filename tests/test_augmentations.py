@@ -1,0 +1,158 @@
+"""Each augmentation keeps its promise: levels, length, and the same result from the same generator."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from train.augmentations import (
+    ChannelSwap,
+    CodecBand,
+    Compose,
+    Gain,
+    LowPass,
+    Panning,
+    Polarity,
+    Sometimes,
+    Speed,
+)
+
+from .conftest import noise
+
+RATE = 44_100
+ALL = {
+    "gain": Gain(0.25, 1.25),
+    "channel swap": ChannelSwap(),
+    "polarity": Polarity(),
+    "panning": Panning(6.0),
+    "low-pass": LowPass(3000.0, 12_000.0, RATE),
+    "codec": CodecBand(RATE),
+    "sometimes": Sometimes(0.5, Polarity()),
+    "compose": Compose([Gain(0.5, 1.0), Panning(3.0), LowPass(1000.0, 2000.0, RATE)]),
+}
+
+
+def music(num_channels: int = 2, num_samples: int = 20_000) -> torch.Tensor:
+    return torch.from_numpy(noise(num_channels, num_samples))
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def tone(frequency: float, num_samples: int = 20_000) -> torch.Tensor:
+    return torch.sin(2 * torch.pi * frequency * torch.arange(num_samples, dtype=torch.float64) / RATE)[None].float()
+
+
+def level(waveform: torch.Tensor) -> float:
+    """RMS in dB, away from the edges."""
+    middle = waveform[:, 4000:-4000]
+    return 10 * math.log10(float(middle.double().square().mean()) + 1e-20)
+
+
+@pytest.mark.parametrize("num_channels", [1, 2])
+@pytest.mark.parametrize("name", ALL)
+def test_the_shape_stays_and_the_generator_decides(name, num_channels):
+    augmentation, waveform = ALL[name], music(num_channels)
+    before = waveform.clone()
+    first = augmentation(waveform, rng(1))
+    assert first.shape == waveform.shape
+    assert first.dtype == torch.float32
+    assert first.isfinite().all()
+    assert torch.equal(first, augmentation(waveform, rng(1)))
+    assert torch.equal(waveform, before), "the input was written to"
+
+
+@pytest.mark.parametrize("name", ["gain", "panning", "low-pass", "codec", "sometimes", "compose"])
+def test_other_seeds_give_other_results(name):
+    waveform = music()
+    results = [ALL[name](waveform, rng(seed)) for seed in range(8)]
+    assert any(not torch.equal(results[0], result) for result in results[1:])
+
+
+def test_gain_multiplies_by_a_factor_in_its_range():
+    ones = torch.ones(1, 4)
+    factors = [float(Gain(0.25, 1.25)(ones, rng(seed))[0, 2]) for seed in range(200)]
+    assert 0.25 <= min(factors) < 0.3
+    assert 1.2 < max(factors) <= 1.25
+    assert np.mean(factors) == pytest.approx(0.75, abs=0.05)
+
+
+def test_channels_are_swapped_and_signs_changed_and_twice_is_not_at_all():
+    for augmentation in (ChannelSwap(), Polarity()):
+        waveform = music()
+        assert not torch.equal(augmentation(waveform, rng()), waveform)
+        assert torch.equal(augmentation(augmentation(waveform, rng()), rng()), waveform)
+    assert torch.equal(ChannelSwap()(music(), rng())[0], music()[1])
+
+
+def test_panning_keeps_the_power_and_stays_within_its_range():
+    waveform = music(1, 500).expand(2, -1)
+    differences = []
+    for seed in range(100):
+        left, right = Panning(6.0)(waveform, rng(seed))
+        power = float(left.square().mean() + right.square().mean())
+        assert power == pytest.approx(float(waveform.square().mean(1).sum()), rel=1e-4)
+        differences.append(10 * math.log10(float(right.square().mean() / left.square().mean())))
+    assert -6 <= min(differences) < -5
+    assert 5 < max(differences) <= 6
+
+
+def test_panning_leaves_mono_as_it_is():
+    assert torch.equal(Panning(6.0)(music(1), rng()), music(1))
+
+
+@pytest.mark.parametrize("percent", [-6, -1, 0, 3, 6])
+def test_speed_moves_the_pitch_and_gives_the_length_asked_for(percent):
+    wanted = 30_000
+    source = tone(1000.0, Speed.source_samples(wanted, percent))
+    faster = Speed.apply(source, percent, wanted)
+    assert faster.shape == (1, wanted)
+    spectrum = torch.fft.rfft(faster[0] * torch.hann_window(wanted)).abs()
+    assert float(spectrum.argmax()) * RATE / wanted == pytest.approx(1000 * (1 + percent / 100), abs=RATE / wanted)
+    assert level(faster) == pytest.approx(level(source), abs=0.05)
+
+
+def test_speeds_are_whole_percents_of_both_signs():
+    drawn = {Speed(3).draw(rng(seed)) for seed in range(100)}
+    assert drawn == {-3, -2, -1, 0, 1, 2, 3}
+
+
+def test_a_low_pass_keeps_what_is_below_and_takes_what_is_above():
+    filtered = LowPass(4000.0, 4000.001, RATE)
+    assert level(filtered(tone(1000.0), rng())) == pytest.approx(level(tone(1000.0)), abs=0.1)
+    assert level(filtered(tone(4000.0), rng())) == pytest.approx(level(tone(4000.0)) - 6, abs=0.5)
+    assert level(filtered(tone(6000.0), rng())) < level(tone(6000.0)) - 40
+    # No phase shift: what is left is where it was.
+    low = tone(500.0)
+    assert torch.allclose(filtered(low, rng())[:, 4000:-4000], low[:, 4000:-4000], atol=1e-2)
+
+
+def test_a_codecs_band_ends_steeply_and_is_as_it_was_below():
+    for cutoff in (11_000.0, 16_000.0):
+        cut = CodecBand(RATE, (cutoff,))
+        assert level(cut(tone(cutoff - 200), rng())) == pytest.approx(level(tone(cutoff - 200)), abs=0.1)
+        assert level(cut(tone(cutoff + 700), rng())) < level(tone(cutoff + 700)) - 60
+
+
+def test_cutoffs_beyond_the_band_change_nothing():
+    assert torch.equal(LowPass(9000.0, 10_000.0, 16_000)(music(), rng()), music())
+    assert torch.equal(CodecBand(16_000)(music(), rng()), music())
+
+
+def test_sometimes_is_a_share_and_nothing_is_drawn_for_a_share_of_nothing():
+    generator = rng()
+    ones = torch.ones(1, 4)
+    changed = sum(torch.equal(Sometimes(0.3, Polarity())(ones, generator), -ones) for _ in range(300))
+    assert 60 < changed < 120
+    generator = rng(5)
+    assert torch.equal(Sometimes(0.0, Polarity())(music(), generator), music())
+    assert generator.random() == rng(5).random()
+
+
+def test_composed_ones_follow_each_other():
+    generator, composed = rng(2), Compose([Gain(0.5, 1.0), Polarity()])(music(), rng(2))
+    assert torch.equal(composed, -Gain(0.5, 1.0)(music(), generator))

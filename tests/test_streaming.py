@@ -1,0 +1,155 @@
+"""Training from a data set that is read song by song."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+import torch
+
+from train.__main__ import main
+from train.mixing import MixingArguments
+from train.song_stream import SongStream
+from train.streamed_mixes import StreamedMixes
+
+from . import hub_data_sets as hub
+from .conftest import small_config
+from .data_sets import RATE, SONGS, TRAIN_SONGS
+
+BATCH_SIZE = 4
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("streaming")
+    more = tuple(f"Somebody - {number}" for number in range(4, 8))
+    hub.make_columns(root / "columns", {"train": (*SONGS["train"], *more)}, num_files=4)
+    hub.make_columns(root / "with validation", {"train": TRAIN_SONGS, "validation": SONGS["test"]})
+    hub.make_five_rows(root / "five-rows", named=True)
+    hub.make_five_rows(root / "nameless")
+    hub.make_segments(root / "segments")
+    return root
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """As in a loader's worker."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def mixes(folder: Path, **options) -> StreamedMixes:
+    """Batches of stretches, which are made to differ: each song is a tone of its own."""
+    given = {"batch_size": BATCH_SIZE, "num_batches": 6, "seed": 0, "buffer_size": 3, "crops_per_song": 2}
+    stream = SongStream(str(folder), "train")
+    # At the songs' own rate and speed: resampling takes most of the time.
+    mixing = MixingArguments(no_vocals_share=0.0, speed_share=0.0)
+    return StreamedMixes(stream, small_config(sampling_rate=RATE), mixing, **{**given, **options})
+
+
+def batches(examples: StreamedMixes, num_workers: int = 0) -> list[torch.Tensor]:
+    loader = torch.utils.data.DataLoader(examples, batch_size=BATCH_SIZE, num_workers=num_workers)
+    return [batch["input_values"] for batch in loader]
+
+
+@pytest.mark.parametrize("layout", ["columns", "five-rows", "nameless", "segments"])
+def test_each_layout_is_streamed_and_no_song_that_validates_is_trained_on(root, layout, caplog):
+    with caplog.at_level(logging.WARNING):
+        stream = SongStream(str(root / layout), "train")
+    expected = "five-rows" if layout == "nameless" else layout
+    assert f"({expected})" in caplog.text
+    assert isinstance(stream.rows, datasets.IterableDataset)
+    songs = list(stream.songs(seed=0, consumer=0, num_consumers=1))
+    names = [song["name"] for song in songs]
+    if layout == "nameless":
+        assert names == [f"train {number:04d}" for number in range(4)]
+    else:
+        assert set(TRAIN_SONGS) <= set(names)
+        assert SONGS["train"][-1] not in names
+    assert all(song["vocals"] and song["accompaniment"] for song in songs)
+
+
+@pytest.mark.parametrize("layout", ["columns", "five-rows"])
+def test_consumers_share_the_songs_out(root, layout):
+    stream = SongStream(str(root / layout), "train")
+    whole = sorted(song["name"] for song in stream.songs(1, 0, 1))
+    for num_consumers in (2, 3):
+        shares = [
+            [song["name"] for song in stream.songs(1, consumer, num_consumers)] for consumer in range(num_consumers)
+        ]
+        assert sorted(sum(shares, [])) == whole
+        assert all(shares)
+
+
+def test_examples_are_those_of_the_seed(root):
+    first, again, other = (batches(mixes(root / "columns", seed=seed)) for seed in (0, 0, 1))
+    assert len(first) == 6
+    assert all(batch.shape[1:] == (2, small_config().patch_samples) for batch in first)
+    assert torch.equal(torch.cat(first), torch.cat(again))
+    assert not torch.equal(torch.cat(first), torch.cat(other))
+    assert len({tuple(example.flatten()[:50].tolist()) for example in torch.cat(first)}) > 20
+
+
+def test_processes_get_different_examples(root):
+    shares = [torch.cat(batches(mixes(root / "columns", process_index=index, num_processes=2))) for index in range(2)]
+    assert not torch.equal(*shares)
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_resumed_stream_goes_on_where_it_was(root, num_workers):
+    whole = batches(mixes(root / "columns"), num_workers)
+    rest = batches(mixes(root / "columns", first_batch=3), num_workers)
+    assert len(whole) == 6
+    assert len(rest) == 3
+    assert torch.equal(torch.cat(whole[3:]), torch.cat(rest))
+
+
+def test_memory_holds_the_buffer_and_one_song(root):
+    """The buffer's crops are copies of a stretch: they do not hold on to the song that they are of."""
+    examples = mixes(root / "columns", crops_per_song=50)
+    crops = examples._crops(np.random.default_rng(0), 0, 1)
+    for _ in range(5):
+        for array in next(crops)["files"].values():
+            assert array.base is None
+            assert array.shape[1] <= 2.2 * small_config().patch_samples
+
+
+def test_too_many_workers_for_the_songs_are_told_so(root):
+    with pytest.raises(ValueError, match="has no songs for worker 9 of 10: use fewer of --num_workers"):
+        batches(mixes(root / "columns", process_index=9, num_processes=10))
+
+
+@pytest.mark.parametrize(
+    ("origin", "split", "layout", "said"),
+    [
+        ("no/such-data-set", "train", None, "--dataset_name no/such-data-set has no split 'train'"),
+        ("columns", "test", None, "has no split 'test' to stream"),
+        ("columns", "train", "musdb18", "--layout musdb18 cannot be streamed"),
+    ],
+)
+def test_what_cannot_be_streamed_is_one_line(root, origin, split, layout, said):
+    name = str(root / origin) if (root / origin).is_dir() else origin
+    with pytest.raises(ValueError, match=said) as error:
+        SongStream(name, split, layout)
+    assert "\n" not in str(error.value)
+
+
+def test_the_trainer_streams(root, tmp_path, monkeypatch, capsys):
+    fields = ("num_channels", "sampling_rate", "n_fft", "hop_length", "num_frames", "context_frames")
+    model = {name: getattr(small_config(), name) for name in fields}
+    recipe = {"model": {**model, "hidden_sizes": [4, 8, 8], "num_dropout_layers": 1}, "training": {"warmup_steps": 1}}
+    (tmp_path / "small.json").write_text(json.dumps(recipe))
+    given = ["--recipe", str(tmp_path / "small.json"), "--dataset_name", str(root / "with validation"), "--streaming"]
+    given += ["--shuffle_buffer_size", "3", "--max_train_steps", "2", "--train_batch_size", "2", "--num_workers", "0"]
+    monkeypatch.setattr("sys.argv", ["train", *given, "--output_dir", str(tmp_path / "run")])
+    assert main() == 0, capsys.readouterr().err
+    assert (tmp_path / "run" / "model.safetensors").is_file()
+    assert "validation_sdr_vocals" in capsys.readouterr().out
+    # Only what validates is kept decoded.
+    assert len(list((tmp_path / "cache").glob("*.npy"))) == 4

@@ -1,0 +1,232 @@
+"""Changes of recordings that a separator should not mind: small modules that draw from a given generator."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Protocol
+
+import numpy as np
+import torch
+import torchaudio
+
+# Zeros of the sinc on each side of a low-pass filter's middle: a transition of about a fifth of the cutoff.
+LOW_PASS_ZEROS = 16
+# Hz where encoders cut: MP3 and AAC of 64, 96, 128, 160 and 192 kbit/s, as encoders commonly set it.
+CODEC_CUTOFFS = (11_000.0, 15_000.0, 16_000.0, 17_500.0, 19_000.0)
+# Width in Hz of an encoder's cut.
+CODEC_TRANSITION = 500.0
+
+
+class Augmentation(Protocol):
+    """Anything that changes a waveform at random and keeps its shape."""
+
+    def __call__(self, waveform: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+        """Changes a waveform.
+
+        Args:
+            waveform: float32 `(num_channels, num_samples)`; it is not written to.
+            rng: all choices are drawn from it.
+
+        Returns:
+            A waveform of the same shape.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Compose:
+    """One augmentation after another.
+
+    Attributes:
+        augmentations: in the order in which they are applied.
+    """
+
+    augmentations: Sequence[Augmentation]
+
+    def __call__(self, waveform: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+        for augmentation in self.augmentations:
+            waveform = augmentation(waveform, rng)
+        return waveform
+
+
+@dataclass(frozen=True)
+class Sometimes:
+    """Another augmentation, applied to a share of all waveforms; with a share of 0 nothing is drawn.
+
+    Attributes:
+        share: probability.
+        augmentation: what is applied.
+    """
+
+    share: float
+    augmentation: Augmentation
+
+    def __call__(self, waveform: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+        if self.share > 0 and rng.random() < self.share:
+            return self.augmentation(waveform, rng)
+        return waveform
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Another level: a factor between two, of even density.
+
+    Attributes:
+        min_gain: lowest factor.
+        max_gain: highest factor.
+    """
+
+    min_gain: float
+    max_gain: float
+
+    def __call__(self, waveform: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+        return waveform * rng.uniform(self.min_gain, self.max_gain)
+
+
+@dataclass(frozen=True)
+class ChannelSwap:
+    """Left and right exchanged; mono stays as it is."""
+
+    def __call__(self, waveform: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+        return waveform.flip(0)
+
+
+@dataclass(frozen=True)
+class Polarity:
+    """The opposite sign, which nobody hears."""
+
+    def __call__(self, waveform: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+        return -waveform
+
+
+@dataclass(frozen=True)
+class Panning:
+    """Another place between the loudspeakers: the balance of left and right, at the same power for equal channels.
+
+    Attributes:
+        max_decibels: by which one channel is raised over the other, at most.
+    """
+
+    max_decibels: float
+
+    def __call__(self, waveform: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+        if len(waveform) != 2:
+            return waveform
+        ratio = 10 ** (rng.uniform(-self.max_decibels, self.max_decibels) / 20)
+        left = math.sqrt(2 / (1 + ratio**2))
+        return waveform * torch.tensor([[left], [left * ratio]], dtype=waveform.dtype)
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Speed and pitch together, as a record that is played too fast: by resampling.
+
+    The number of samples changes, so this is used in two steps: what is drawn says how long a stretch to cut out.
+
+    Attributes:
+        max_percent: by which it gets faster or slower at most; whole percents are drawn.
+    """
+
+    max_percent: int
+
+    def draw(self, rng: np.random.Generator) -> int:
+        """Percents to get faster by (slower where negative)."""
+        return int(rng.integers(-self.max_percent, self.max_percent + 1))
+
+    @staticmethod
+    def source_samples(num_samples: int, percent: int) -> int:
+        """Samples that are needed for `num_samples` to be left.
+
+        Args:
+            num_samples: wanted after the change.
+            percent: as drawn.
+
+        Returns:
+            Length of the stretch to cut out.
+        """
+        return -(-num_samples * (100 + percent) // 100)
+
+    @staticmethod
+    def apply(waveform: torch.Tensor, percent: int, num_samples: int) -> torch.Tensor:
+        """Plays a waveform at another speed.
+
+        Args:
+            waveform: float32 `(num_channels, source_samples(num_samples, percent))`.
+            percent: as drawn.
+            num_samples: wanted.
+
+        Returns:
+            float32 `(num_channels, num_samples)`; all frequencies are multiplied by 1 + percent / 100.
+        """
+        if not percent:
+            return waveform[:, :num_samples]
+        ratio = Fraction(100 + percent, 100)
+        return torchaudio.functional.resample(waveform, ratio.numerator, ratio.denominator)[:, :num_samples]
+
+
+@dataclass(frozen=True)
+class LowPass:
+    """A muffled recording: a smooth low-pass without phase shift, the cutoff of even density in octaves.
+
+    Attributes:
+        min_cutoff: lowest cutoff (-6 dB) in Hz.
+        max_cutoff: highest cutoff in Hz.
+        sampling_rate: of the waveforms, in Hz. Cutoffs at or above half of it change nothing.
+    """
+
+    min_cutoff: float
+    max_cutoff: float
+    sampling_rate: int
+
+    def __call__(self, waveform: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+        cutoff = float(np.exp(rng.uniform(math.log(self.min_cutoff), math.log(self.max_cutoff))))
+        if cutoff >= self.sampling_rate / 2:
+            return waveform
+        half = math.ceil(LOW_PASS_ZEROS * self.sampling_rate / (2 * cutoff))
+        time = torch.arange(-half, half + 1, dtype=torch.float64)
+        kernel = (
+            torch.sinc(2 * cutoff / self.sampling_rate * time)
+            * torch.hann_window(2 * half + 3, periodic=False, dtype=torch.float64)[1:-1]
+        )
+        kernel = (kernel / kernel.sum()).to(waveform.dtype).expand(len(waveform), -1)
+        filtered = torchaudio.functional.fftconvolve(waveform, kernel, mode="full")
+        return filtered[:, half : half + waveform.shape[1]]
+
+
+@dataclass(frozen=True)
+class CodecBand:
+    """The band that a lossy encoder leaves: everything up to one of some frequencies, and nothing above.
+
+    Attributes:
+        sampling_rate: of the waveforms, in Hz.
+        cutoffs: in Hz, of which one is drawn; those at or above half the rate change nothing.
+    """
+
+    sampling_rate: int
+    cutoffs: Sequence[float] = CODEC_CUTOFFS
+
+    def __call__(self, waveform: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+        cutoff = self.cutoffs[int(rng.integers(len(self.cutoffs)))]
+        if cutoff >= self.sampling_rate / 2:
+            return waveform
+        spectrum = torch.fft.rfft(waveform)
+        frequencies = torch.linspace(0, self.sampling_rate / 2, spectrum.shape[1])
+        above = ((frequencies - cutoff) / CODEC_TRANSITION).clamp(0, 1)
+        return torch.fft.irfft(spectrum * (1 + torch.cos(math.pi * above)) / 2, n=waveform.shape[1])
+
+
+__all__ = [
+    "Augmentation",
+    "ChannelSwap",
+    "CodecBand",
+    "Compose",
+    "Gain",
+    "LowPass",
+    "Panning",
+    "Polarity",
+    "Sometimes",
+    "Speed",
+]

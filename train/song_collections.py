@@ -1,0 +1,292 @@
+"""Any copy of any data set of songs with known stems, as a `DatasetDict` with one row per song."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
+from pathlib import Path
+
+import datasets
+
+from .folder_layouts import (
+    FoundSong,
+    audio_files,
+    complete,
+    dsd100_songs,
+    folder_songs,
+    mir1k_songs,
+    stem_file_songs,
+)
+from .hub_layouts import HUB_LAYOUTS, recognise, song_table
+from .stem_names import canonical_stem
+from .stem_references import DETAILS, STEM_COLUMNS, BrokenSongError, features
+
+logger = logging.getLogger(__name__)
+
+SPLITS = ("train", "validation", "test")
+MUSDB_STEMS = ("drums", "bass", "other", "vocals")
+# The songs of MUSDB18's train split that everyone validates on.
+MUSDB18_VALIDATION = (
+    "Actions - One Minute Smile",
+    "Clara Berry And Wooldog - Waltz For My Victims",
+    "Johnny Lokke - Promises & Lies",
+    "Patrick Talbot - A Reason To Leave",
+    "Triviul - Angelsaint",
+    "Alexander Ross - Goodbye Bolero",
+    "Fergessen - Nos Palpitants",
+    "Leaf - Summerghost",
+    "Skelpolu - Human Mistakes",
+    "Young Griffo - Pennies",
+    "ANiMAL - Rockshow",
+    "James May - On The Line",
+    "Meaxic - Take A Step",
+    "Traffic Experiment - Sirens",
+)
+# Of songs that say nothing about splits, each so many-th validates.
+HELD_OUT_EVERY = 10
+
+FOLDER_LAYOUTS: dict[str, tuple[str, Callable[[Path], Iterator[FoundSong]]]] = {
+    "musdb18": ("MUSDB18 .stem.mp4 files", stem_file_songs),
+    "musdb18-hq": ("MUSDB18-HQ folders", folder_songs),
+    "dsd100": ("DSD100's Mixtures and Sources", dsd100_songs),
+    "mir1k": ("MIR-1K clips, voice on the right", mir1k_songs),
+    "song-folders": ("a folder for each song", folder_songs),
+}
+LAYOUTS = (*FOLDER_LAYOUTS, *HUB_LAYOUTS)
+CLIP_NAME = re.compile(r"[A-Za-z]+_\d+_\d+")
+
+
+def load_song_collection(
+    origin: str | Path, *, layout: str | None = None, source: str | None = None, skip_broken_songs: bool = False
+) -> datasets.DatasetDict:
+    """Finds the songs of a data set and says in one line of the log how they are laid out.
+
+    Audio is not decoded: each stem is a reference (see `stem_references.py`) that `read_stems` decodes.
+
+    Args:
+        origin: a folder, a data set's id on the Hub, or a local copy (a snapshot, or what `save_to_disk` wrote).
+        layout: one of `LAYOUTS`, instead of the one that is recognised.
+        source: of the rows; by default "mir1k" for that layout, "musdb18" for MUSDB18's two, and "stems" for others.
+        skip_broken_songs: whether songs that lack a stem are left out, and named in the log, instead of refused.
+
+    Returns:
+        Splits train, validation and test, any of which may be empty, with the columns `name`, `source`, `split`,
+        `bandwidth`, `mixture`, `vocals`, `accompaniment`, `drums`, `bass`, `other` and those of further stems.
+        Validation are the songs that the data set has for that, else MUSDB18's 14, else each tenth.
+
+    Raises:
+        ValueError: no songs, an unknown layout or one that does not fit, or a broken song.
+    """
+    if layout is not None and layout not in LAYOUTS:
+        raise ValueError(f"--layout {layout} is unknown: use one of {', '.join(LAYOUTS)}.")
+    folder = Path(origin)
+    if folder.is_dir():
+        recognised = recognise_folder(folder)
+        if layout in FOLDER_LAYOUTS or (layout is None and recognised in FOLDER_LAYOUTS):
+            return _from_folder(folder, layout or recognised, recognised, source, skip_broken_songs)
+        if layout is None and recognised is None:
+            raise ValueError(f"no songs found in {folder}: it needs one of {described_layouts()}.")
+    elif layout in FOLDER_LAYOUTS:
+        raise ValueError(f"--layout {layout}: {origin} is no folder.")
+    return _from_hub(str(origin), layout, source, skip_broken_songs)
+
+
+def recognise_folder(folder: Path) -> str | None:
+    """The layout of a folder.
+
+    Args:
+        folder: that holds songs, or a local copy of a data set of the Hub.
+
+    Returns:
+        A key of `FOLDER_LAYOUTS`, "hub", or `None`.
+    """
+    if next(folder.rglob("*.stem.mp4"), None):
+        return "musdb18"
+    if _is_hub_copy(folder):
+        return "hub"
+    files = audio_files(folder)
+    if (folder / "Sources").is_dir() and (folder / "Mixtures").is_dir():
+        return "dsd100"
+    stems = [path for path in files if canonical_stem(path.stem) and path.parent != folder]
+    if stems:
+        names = {canonical_stem(path.stem) for path in stems}
+        has_splits = (folder / "train").is_dir() or (folder / "test").is_dir()
+        return "musdb18-hq" if has_splits and names == {*MUSDB_STEMS, "mixture"} else "song-folders"
+    if files and sum(bool(CLIP_NAME.fullmatch(path.stem)) for path in files) > len(files) / 2:
+        return "mir1k"
+    return None
+
+
+def described_layouts() -> str:
+    """All layouts and what they are, for an error."""
+    return ", ".join(f"{name} ({text})" for name, text in [*_folder_texts().items(), *HUB_LAYOUTS.items()])
+
+
+def _folder_texts() -> dict[str, str]:
+    return {name: text for name, (text, _) in FOLDER_LAYOUTS.items()}
+
+
+def _from_folder(
+    folder: Path, layout: str, recognised: str | None, source: str | None, skip: bool
+) -> datasets.DatasetDict:
+    text, find = FOLDER_LAYOUTS[layout]
+    songs = list(find(folder))
+    if not songs:
+        looks = f"; it looks like {recognised}" if recognised else ""
+        raise ValueError(f"--layout {layout}: no songs laid out as {text} in {folder}{looks}.")
+    source = source or {"mir1k": "mir1k", "musdb18": "musdb18", "musdb18-hq": "musdb18"}.get(layout, "stems")
+    rows = list(complete_rows(songs, required_stems(songs, layout), source, skip))
+    return _split_up(song_rows_table(rows), f"{folder}: {text} ({layout})")
+
+
+def complete_rows(songs: Iterable[FoundSong], required: tuple[str, ...], source: str, skip: bool) -> Iterator[dict]:
+    """Rows of the songs that lack nothing.
+
+    Args:
+        songs: as they were found.
+        required: stems without which a song is broken.
+        source: of the rows.
+        skip: whether broken songs are left out and named in the log.
+
+    Yields:
+        A row for each song.
+
+    Raises:
+        BrokenSongError: a song is broken, and `skip` is false.
+    """
+    for song in songs:
+        try:
+            yield complete(song, required, source)
+        except BrokenSongError as error:
+            if not skip:
+                raise BrokenSongError(f"{error} --skip_broken_songs leaves such songs out.") from None
+            logger.warning("left out: %s", error)
+
+
+def required_stems(songs: list[FoundSong], layout: str) -> tuple[str, ...]:
+    """The stems that each song needs: vocals, an accompaniment, and those of MUSDB18's that most songs have."""
+    if layout in ("musdb18", "musdb18-hq"):
+        return MUSDB_STEMS
+    usual = [name for name in ("drums", "bass", "other") if 2 * sum(name in song.stems for song in songs) > len(songs)]
+    return (*usual, "vocals", "accompaniment")
+
+
+def song_rows_table(rows: list[dict]) -> datasets.Dataset:
+    """Rows as a table; stems that are not in `STEM_COLUMNS` get columns of their own."""
+    others = sorted({name for row in rows for name in row} - set(DETAILS) - set(STEM_COLUMNS))
+    names = [*DETAILS, *STEM_COLUMNS, *others]
+    padded = [{name: row.get(name) for name in names} for row in rows]
+    return datasets.Dataset.from_list(padded, features=features([*STEM_COLUMNS, *others]))
+
+
+def _from_hub(origin: str, layout: str | None, source: str | None, skip: bool) -> datasets.DatasetDict:
+    splits = open_hub_dataset(origin)
+    columns = next(iter(splits.values())).features
+    recognised = recognise(columns)
+    if layout is None and recognised is None:
+        raise ValueError(f"--dataset_name {origin}: no stems in its columns {', '.join(columns)}.")
+    layout = layout or recognised
+    tables = []
+    for split, dataset in splits.items():
+        name = {"valid": "validation", "val": "validation"}.get(split, split if split in SPLITS else "train")
+        tables.append(song_table(dataset, layout, name, source or "stems"))
+    songs = datasets.concatenate_datasets(tables) if len(tables) > 1 else tables[0]
+    required = ("vocals", "accompaniment")
+    missing = {
+        stem: [not valid for chunk in songs.data.column(stem).chunks for valid in chunk.is_valid().to_pylist()]
+        for stem in required
+    }
+    broken = {i: stem for stem, absent in missing.items() for i, gone in enumerate(absent) if gone}
+    names = list(songs["name"])
+    for index, stem in sorted(broken.items()):
+        message = f"{names[index]!r} of {origin} has no {stem}."
+        if not skip:
+            raise BrokenSongError(f"{message} --skip_broken_songs leaves such songs out.")
+        logger.warning("left out: %s", message)
+    return _split_up(songs, f"{origin}: {HUB_LAYOUTS[layout]} ({layout})", set(broken))
+
+
+def open_hub_dataset(origin: str) -> datasets.DatasetDict:
+    """A data set of the Hub, or a local copy.
+
+    Args:
+        origin: id, a folder with its files, or one that `save_to_disk` wrote.
+
+    Returns:
+        Its splits.
+
+    Raises:
+        ValueError: there is none.
+    """
+    folder = Path(origin)
+    try:
+        if (folder / "dataset_dict.json").is_file():
+            return datasets.load_from_disk(origin)
+        if (folder / "state.json").is_file():
+            return datasets.DatasetDict({"train": datasets.load_from_disk(origin)})
+        return datasets.load_dataset(origin)
+    except (FileNotFoundError, ConnectionError, datasets.exceptions.DatasetsError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"--dataset_name {origin} is neither a folder nor a data set of the Hub: {reason}") from None
+
+
+def _is_hub_copy(folder: Path) -> bool:
+    written = ("dataset_dict.json", "state.json", "dataset_infos.json")
+    if any((folder / name).is_file() for name in written):
+        return True
+    return any(next(folder.rglob(pattern), None) for pattern in ("*.parquet", "*.arrow", "metadata.jsonl"))
+
+
+def _split_up(songs: datasets.Dataset, text: str, left_out: Collection[int] = ()) -> datasets.DatasetDict:
+    """The three splits, said in the log."""
+    if len(left_out) == len(songs):
+        raise ValueError(f"no songs left in {text}: all are broken.")
+    splits, how = assign_splits(list(songs["name"]), list(songs["split"]))
+    # Before rows are selected: a column added after that would copy the audio that is inside the others.
+    renewed = songs.remove_columns("split").add_column("split", splits).select_columns(songs.column_names)
+    parts = {
+        split: renewed.select([i for i, its in enumerate(splits) if its == split and i not in left_out])
+        for split in SPLITS
+    }
+    counts = ", ".join(f"{len(part)} {split}" for split, part in parts.items())
+    logger.warning("%s: %s%s", text, counts, how)
+    return datasets.DatasetDict(parts)
+
+
+def assign_splits(names: list[str], splits: list[str]) -> tuple[list[str], str]:
+    """The split of each song, with some to validate on.
+
+    Args:
+        names: of the songs.
+        splits: as the data set has them; "" counts as train.
+
+    Returns:
+        "train", "validation" or "test" for each, and how validation songs were chosen, in words for the log.
+    """
+    splits = [split or "train" for split in splits]
+    if "validation" in splits:
+        return splits, ""
+    standard = {_letters(name) for name in MUSDB18_VALIDATION}
+    if any(_letters(name) in standard for name in names):
+        held_out, how = standard, " (the standard songs of MUSDB18 validate)"
+    else:
+        train = sorted({_letters(name) for name, split in zip(names, splits) if split == "train"})
+        held_out, how = set(train[HELD_OUT_EVERY - 1 :: HELD_OUT_EVERY]) or set(train[1:2]), " (each tenth validates)"
+    return [
+        "validation" if split == "train" and _letters(name) in held_out else split
+        for name, split in zip(names, splits)
+    ], how
+
+
+def is_held_out(name: str) -> bool:
+    """Whether a song is one that everyone validates on, whatever its copy did to its name."""
+    return _letters(name) in {_letters(song) for song in MUSDB18_VALIDATION}
+
+
+def _letters(name: str) -> str:
+    """A song's name without what copies of a data set change in it, and without the number of a segment."""
+    return re.sub(r"[^a-z0-9]", "", re.sub(r" \[\d+\]$", "", name).lower())
+
+
+__all__ = ["LAYOUTS", "is_held_out", "load_song_collection", "open_hub_dataset", "recognise_folder"]

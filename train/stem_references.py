@@ -1,0 +1,310 @@
+"""What a song's columns hold: where a stem is, in a file or in bytes, or of which others it is the sum."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import datasets
+import numpy as np
+
+from modeling_unet_svs.audio_reading import AudioFileError, AudioInfo, AudioReader
+
+logger = logging.getLogger(__name__)
+
+ALL_CHANNELS = -1
+# Stems of one song may differ by this much: the padding of a lossy encoder.
+TOLERATED_SAMPLES = 4096
+
+REFERENCE = {
+    "path": datasets.Value("string"),  # of the file; beside `bytes` only the name it had
+    "bytes": datasets.Value("binary"),  # of a file that is inside the data set
+    "audio_stream": datasets.Value("int32"),
+    "channel": datasets.Value("int32"),
+    # Instead of a file: columns whose sum the stem is; those after a minus are subtracted.
+    "sum_of": datasets.List(datasets.Value("string")),
+}
+STEM_COLUMNS = ("mixture", "vocals", "accompaniment", "drums", "bass", "other")
+DETAILS = {
+    "name": datasets.Value("string"),
+    "source": datasets.Value("string"),
+    "split": datasets.Value("string"),
+    # Hz up to which the recording has content; infinite where it is as wide as its sampling rate allows.
+    "bandwidth": datasets.Value("float32"),
+}
+
+
+class BrokenSongError(ValueError):
+    """A song that cannot be used; its text is one line that names the song and the stem."""
+
+
+def features(stems: Sequence[str] = STEM_COLUMNS) -> datasets.Features:
+    """Columns of a table of songs.
+
+    Args:
+        stems: names of the columns that hold references.
+
+    Returns:
+        `name`, `source`, `split`, `bandwidth` and one nullable reference for each stem.
+    """
+    return datasets.Features({**DETAILS, **dict.fromkeys(stems, REFERENCE)})
+
+
+def file_reference(path: str | Path, audio_stream: int = 0, channel: int = ALL_CHANNELS) -> dict:
+    """A stem that is (a stream, or one channel of) a file."""
+    return {"path": str(path), "bytes": None, "audio_stream": audio_stream, "channel": channel, "sum_of": None}
+
+
+def sum_reference(terms: Sequence[str]) -> dict:
+    """A stem that is the sum of other columns; a term such as `-vocals` is subtracted."""
+    return {"path": None, "bytes": None, "audio_stream": 0, "channel": ALL_CHANNELS, "sum_of": list(terms)}
+
+
+def derived_references(recorded: Sequence[str]) -> dict[str, dict]:
+    """What follows from the stems that a song has: its accompaniment and mixture, where they have no file.
+
+    Args:
+        recorded: names of the song's stems.
+
+    Returns:
+        References that are sums, by name. The accompaniment is the sum of all stems but the vocals; where there are
+        none, the mixture minus the vocals.
+    """
+    parts = sorted(set(recorded) - {"mixture", "vocals", "accompaniment"}, key=_order)
+    derived = {}
+    if "accompaniment" not in recorded:
+        if parts:
+            derived["accompaniment"] = sum_reference(parts)
+        elif {"mixture", "vocals"} <= set(recorded):
+            derived["accompaniment"] = sum_reference(["mixture", "-vocals"])
+    if "mixture" not in recorded:
+        terms = [name for name in ("vocals", "accompaniment") if name in recorded or name in derived]
+        derived["mixture"] = sum_reference(terms)
+    return derived
+
+
+def _order(stem: str) -> tuple[int, str]:
+    return (STEM_COLUMNS.index(stem) if stem in STEM_COLUMNS else len(STEM_COLUMNS), stem)
+
+
+def stem_names(song: Mapping) -> list[str]:
+    """The stems that add up to a song: its vocals and the parts of its accompaniment.
+
+    Args:
+        song: row of a table of songs.
+
+    Returns:
+        Such as `["drums", "bass", "other", "vocals"]`, or `["accompaniment", "vocals"]`.
+    """
+    names = []
+    accompaniment = song.get("accompaniment")
+    if accompaniment:
+        terms = accompaniment["sum_of"] or []
+        summed = terms and not any(term.startswith("-") for term in terms)
+        names = list(terms) if summed else ["accompaniment"]
+    return [*names, "vocals"] if song.get("vocals") else names
+
+
+def terms_of(song: Mapping, stem: str) -> list[tuple[int, dict]]:
+    """The files that a stem is made of.
+
+    Args:
+        song: row of a table of songs.
+        stem: name of a column.
+
+    Returns:
+        Pairs of a sign, 1 or -1, and a reference to a file.
+
+    Raises:
+        BrokenSongError: the song has no such stem.
+    """
+    reference = song.get(stem)
+    if not reference:
+        raise BrokenSongError(f"{song['name']!r} has no {stem}.")
+    if not reference["sum_of"]:
+        return [(1, reference)]
+    terms = []
+    for term in reference["sum_of"]:
+        sign = -1 if term.startswith("-") else 1
+        terms += [(sign * inner, file) for inner, file in terms_of(song, term.removeprefix("-"))]
+    return terms
+
+
+def label_of(reference: Mapping) -> str:
+    """A file reference in words: its path, or that it is inside the data set."""
+    if reference["bytes"] is None:
+        return reference["path"]
+    return f"{reference['path'] or 'audio'} (embedded)"
+
+
+@contextlib.contextmanager
+def open_reference(reference: Mapping) -> Iterator[AudioReader]:
+    """A reader of the file that a reference points to.
+
+    Args:
+        reference: to a file, or with the file's bytes.
+
+    Yields:
+        The opened file.
+
+    Raises:
+        AudioFileError: it cannot be read, or, while it is read, is found to be damaged.
+    """
+    if reference["bytes"] is None:
+        with AudioReader(reference["path"], reference["audio_stream"]) as reader:
+            yield reader
+        return
+    with tempfile.NamedTemporaryFile(prefix="unet-svs-") as file:
+        file.write(reference["bytes"])
+        file.flush()
+        try:
+            with AudioReader(file.name, reference["audio_stream"]) as reader:
+                yield reader
+        except AudioFileError as error:
+            raise AudioFileError(label_of(reference), error.args[1]) from None
+
+
+def describe(reference: Mapping) -> AudioInfo:
+    """What the file's header says, without decoding."""
+    with open_reference(reference) as reader:
+        return reader.info
+
+
+def decode_reference(reference: Mapping) -> tuple[np.ndarray, int]:
+    """Decodes one file.
+
+    Args:
+        reference: to a file.
+
+    Returns:
+        float32 waveform `(num_channels, num_samples)`, the one channel where the reference names one, and its
+        sampling rate in Hz.
+
+    Raises:
+        AudioFileError: it cannot be decoded, lacks the channel, or has samples that are no numbers.
+    """
+    label = label_of(reference)
+    with open_reference(reference) as reader:
+        waveform, rate = np.concatenate(list(reader.blocks()), axis=1), reader.info.sampling_rate
+    if not np.isfinite(waveform).all():
+        raise AudioFileError(label, "has samples that are NaN or infinite.")
+    channel = reference["channel"]
+    if channel == ALL_CHANNELS:
+        return waveform, rate
+    if channel >= len(waveform):
+        raise AudioFileError(label, f"has {len(waveform)} channel(s), and channel {channel} (from 0) is needed.")
+    return waveform[channel : channel + 1], rate
+
+
+def add_up(song_name: str, terms: Sequence[tuple[int, np.ndarray, int, str]]) -> tuple[np.ndarray, int]:
+    """The sum of decoded files.
+
+    Args:
+        song_name: for errors.
+        terms: sign, waveform `(num_channels, num_samples)`, sampling rate in Hz and a name for errors.
+
+    Returns:
+        float32 waveform as long as the shortest, and its sampling rate. Mono files beside stereo ones are made stereo,
+        which is said once.
+
+    Raises:
+        BrokenSongError: different rates, or lengths that differ by more than an encoder's padding.
+    """
+    check_alike(song_name, [(label, rate, waveform.shape[1]) for _, waveform, rate, label in terms])
+    length = min(waveform.shape[1] for _, waveform, _, _ in terms)
+    num_channels = max(len(waveform) for _, waveform, _, _ in terms)
+    total = np.zeros((num_channels, length), dtype=np.float32)
+    for sign, waveform, _, label in terms:
+        if len(waveform) not in (1, num_channels):
+            raise BrokenSongError(
+                f"{song_name!r}: {label} has {len(waveform)} channels where others have {num_channels}."
+            )
+        if len(waveform) < num_channels:
+            say_once(f"mono stems are made stereo, such as {label}")
+        total += sign * waveform[:, :length]
+    return total, terms[0][2]
+
+
+def check_alike(song_name: str, stems: Sequence[tuple[str, int, int | None]]) -> None:
+    """Checks that the stems of a song fit together.
+
+    Args:
+        song_name: for errors.
+        stems: name, sampling rate in Hz and number of samples, `None` where unknown, of each.
+
+    Raises:
+        BrokenSongError: the stem that is shorter, or sampled differently, than the others.
+    """
+    rates = [rate for _, rate, _ in stems]
+    usual = max(set(rates), key=rates.count, default=0)
+    for label, rate, _ in stems:
+        if rate != usual:
+            raise BrokenSongError(f"{song_name!r}: {label} has {rate} Hz where the other stems have {usual} Hz.")
+    known = [(length, label) for label, _, length in stems if length is not None]
+    if known and max(known)[0] - min(known)[0] > TOLERATED_SAMPLES:
+        (short, label), (length, _) = min(known), max(known)
+        raise BrokenSongError(
+            f"the stems of {song_name!r} differ in length: {label} {short / usual:.2f} s, the longest "
+            f"{length / usual:.2f} s."
+        )
+
+
+def read_stems(song: Mapping, names: Sequence[str] = ("vocals", "accompaniment")) -> tuple[np.ndarray, int]:
+    """Decodes stems of a song, each file once.
+
+    Args:
+        song: row of a table of songs.
+        names: of columns.
+
+    Returns:
+        float32 `(len(names), num_channels, num_samples)`, and the sampling rate in Hz.
+
+    Raises:
+        ValueError: see `terms_of`, `decode_reference` and `add_up`.
+    """
+    terms = {name: terms_of(song, name) for name in names}
+    decoded: dict[int, tuple[np.ndarray, int]] = {}
+    stems = []
+    for name in names:
+        for _, reference in terms[name]:
+            if id(reference) not in decoded:
+                decoded[id(reference)] = decode_reference(reference)
+        summed = [(sign, *decoded[id(reference)], label_of(reference)) for sign, reference in terms[name]]
+        stems.append((*add_up(song["name"], summed), name))
+    num_channels = max(len(stem) for stem, _, _ in stems)
+    check_alike(song["name"], [(name, rate, stem.shape[1]) for stem, rate, name in stems])
+    length = min(stem.shape[1] for stem, _, _ in stems)
+    return np.stack([np.broadcast_to(stem[:, :length], (num_channels, length)) for stem, _, _ in stems]), stems[0][1]
+
+
+_said: set[str] = set()
+
+
+def say_once(message: str) -> None:
+    """Logs a warning of which there may be one for every song; only the first of a kind is of use."""
+    kind = message.split(",")[0]
+    if kind not in _said:
+        _said.add(kind)
+        logger.warning(message)
+
+
+__all__ = [
+    "ALL_CHANNELS",
+    "DETAILS",
+    "REFERENCE",
+    "STEM_COLUMNS",
+    "BrokenSongError",
+    "decode_reference",
+    "derived_references",
+    "describe",
+    "features",
+    "file_reference",
+    "label_of",
+    "read_stems",
+    "stem_names",
+    "sum_reference",
+    "terms_of",
+]
