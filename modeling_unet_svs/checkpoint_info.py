@@ -1,4 +1,4 @@
-"""What a checkpoint is, printed as a table."""
+"""What a checkpoint is, as labels and values and printed as a table."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from .checkpoint_loading import load_card
 from .modeling_unet_svs import UNetSVSModel
 
 
-def print_info(name: str, model: UNetSVSModel) -> None:
-    """Prints a checkpoint's shape, and its training data, licence and scores as its model card has them.
+def describe_checkpoint(name: str, model: UNetSVSModel) -> dict[str, str]:
+    """A checkpoint's shape, and its training data, licence and scores as its model card has them.
 
     Args:
         name: folder or model id that it was loaded from.
         model: the loaded checkpoint.
+
+    Returns:
+        What there is to say, by its label, in order.
     """
     config = model.config
-    table = Table(show_header=False, box=None, pad_edge=False)
     highest = config.num_bins * config.sampling_rate / config.n_fft
     rows = {
         "checkpoint": name,
@@ -38,9 +40,20 @@ def print_info(name: str, model: UNetSVSModel) -> None:
         for result in data.eval_results or []:
             where = f"{result.dataset_name}, {result.dataset_split}" if result.dataset_split else result.dataset_name
             rows[result.metric_name or result.metric_type] = f"{result.metric_value} ({where})"
-    for label, value in rows.items():
+    return rows
+
+
+def print_info(name: str, model: UNetSVSModel) -> None:
+    """Prints what `describe_checkpoint` says.
+
+    Args:
+        name: folder or model id that it was loaded from.
+        model: the loaded checkpoint.
+    """
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for label, value in describe_checkpoint(name, model).items():
         table.add_row(label, value)
     Console(soft_wrap=True, highlight=False).print(table, markup=False)
 
 
-__all__ = ["print_info"]
+__all__ = ["describe_checkpoint", "print_info"]
