@@ -1,0 +1,56 @@
+"""The demo: `python space/app.py`."""
+
+from __future__ import annotations
+
+import atexit
+import importlib.util
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+if "GRADIO_TEMP_DIR" not in os.environ:
+    # Of this program alone, so that all of it can go in the end.
+    os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="unet-svs-")
+    atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
+ROOT = Path(__file__).resolve().parent.parent
+if importlib.util.find_spec("modeling_unet_svs") is None and (ROOT / "modeling_unet_svs").is_dir():
+    sys.path.append(str(ROOT))
+if importlib.util.find_spec("spaces") is not None:
+    import spaces  # noqa: F401 -- has to come before torch
+
+import gradio as gr  # noqa: E402
+import torch  # noqa: E402
+from page import STATIC, build_page  # noqa: E402
+from result_folders import ResultFolders  # noqa: E402
+from settings import Settings  # noqa: E402
+
+from modeling_unet_svs.checkpoint_loading import load_checkpoint  # noqa: E402
+
+
+def main() -> None:
+    """Loads the checkpoint and serves the page until it is stopped."""
+    settings = Settings.from_environment()
+    device = settings.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    model = load_checkpoint(settings.model).to(device)
+    folders = ResultFolders(Path(os.environ["GRADIO_TEMP_DIR"]) / "results", settings.keep_minutes * 60)
+    folders.sweep_for_ever()
+    fonts = ["system-ui", "sans-serif"]
+    build_page(settings.model, model, folders, settings).launch(
+        theme=gr.themes.Default(font=fonts, font_mono=["ui-monospace", "monospace"]),
+        css_paths=STATIC / "page.css",
+        max_file_size=settings.max_bytes,
+        footer_links=["api"],
+        ssr_mode=False,
+    )
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ValueError as error:
+        sys.exit(f"unet-svs: {error}")

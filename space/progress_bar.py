@@ -1,0 +1,68 @@
+"""What the page says while it works, as HTML."""
+
+from __future__ import annotations
+
+from html import escape
+
+from separation_job import Progress
+
+# From here on the end is too near for an estimate to mean anything.
+SOON_SECONDS = 2
+
+
+def progress_html(progress: Progress) -> str:
+    """A bar with the time that is left.
+
+    Args:
+        progress: of a separation.
+
+    Returns:
+        HTML.
+    """
+    done, total = progress.done_seconds, progress.total_seconds
+    if not done:
+        return _status("Listening to the song&hellip;", "<progress aria-label='Progress of the separation'></progress>")
+    if total is None:
+        bar = "<progress aria-label='Progress of the separation'></progress>"
+        return _status(f"Separating: {clock(done)} done.", bar)
+    bar = f"<progress aria-label='Progress of the separation' max='{total:.2f}' value='{done:.2f}'></progress>"
+    if done >= total:
+        return _status("Writing the stems&hellip;", bar)
+    return _status(f"Separating: {clock(done)} of {clock(total)}, {_left(progress.left_seconds)}.", bar)
+
+
+def message_html(text: str, error: bool = False) -> str:
+    """A sentence in the bar's place.
+
+    Args:
+        text: plain text.
+        error: whether it tells of something that went wrong.
+
+    Returns:
+        HTML.
+    """
+    return _status(escape(text), "", "alert" if error else "status")
+
+
+def _status(text: str, bar: str, role: str = "status") -> str:
+    live = "assertive" if role == "alert" else "off" if bar else "polite"
+    return f"<div class='unet-svs-status' role='{role}' aria-live='{live}'><p>{text}</p>{bar}</div>"
+
+
+def _left(seconds: float | None) -> str:
+    if seconds is None:
+        return "time left unknown yet"
+    if seconds < SOON_SECONDS:
+        return "a moment left"
+    if seconds < 90:
+        return f"about {round(seconds)} s left"
+    return f"about {round(seconds / 60)} min left"
+
+
+def clock(seconds: float) -> str:
+    """Seconds as minutes and seconds, "3:07"."""
+    whole = int(seconds)
+    return f"{whole // 60}:{whole % 60:02d}"
+
+
+__all__ = ["clock", "message_html", "progress_html"]
