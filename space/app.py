@@ -16,8 +16,9 @@ if "GRADIO_TEMP_DIR" not in os.environ:
     os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="unet-svs-")
     atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
 ROOT = Path(__file__).resolve().parent.parent
-if importlib.util.find_spec("modeling_unet_svs") is None and (ROOT / "modeling_unet_svs").is_dir():
-    sys.path.append(str(ROOT))
+if (ROOT / "modeling_unet_svs").is_dir():
+    # In the repository, its package and not one that is installed as well.
+    sys.path.insert(1, str(ROOT))
 if importlib.util.find_spec("spaces") is not None:
     import spaces  # noqa: F401 -- has to come before torch
 
@@ -39,12 +40,18 @@ def main() -> None:
     model = load_checkpoint(settings.model).to(device)
     folders = ResultFolders(Path(os.environ["GRADIO_TEMP_DIR"]) / "results", settings.keep_minutes * 60)
     folders.sweep_for_ever()
-    fonts = ["system-ui", "sans-serif"]
+    # The fonts that visitors have; and white on Gradio's own orange is hard to read.
+    theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]).set(
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_hover_dark="*primary_800",
+    )
     build_page(settings.model, model, folders, settings).launch(
-        theme=gr.themes.Default(font=fonts, font_mono=["ui-monospace", "monospace"]),
+        theme=theme,
         css_paths=STATIC / "page.css",
         max_file_size=settings.max_bytes,
-        footer_links=["api"],
+        footer_links=["api", "gradio"],
         ssr_mode=False,
     )
 

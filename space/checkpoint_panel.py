@@ -22,7 +22,9 @@ def checkpoint_html(name: str, model: UNetSVSModel) -> str:
     # A folder of the operator's machine is nobody's business, its last part is a name.
     embedded = "the one that comes with unet-svs"
     rows["checkpoint"] = embedded if name == DEFAULT_CHECKPOINT else "/".join(name.rstrip("/").split("/")[-2:])
-    cells = "".join(f"<tr><th scope='row'>{escape(key)}</th><td>{escape(value)}</td></tr>" for key, value in rows.items())
+    cells = "".join(
+        f"<tr><th scope='row'>{escape(key)}</th><td>{escape(value)}</td></tr>" for key, value in rows.items()
+    )
     return f"<table class='unet-svs-checkpoint'><tbody>{cells}</tbody></table>"
 
 

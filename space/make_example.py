@@ -105,7 +105,7 @@ def write_opus(path: Path, waveform: np.ndarray) -> None:
     with av.open(str(path), "w", format="ogg") as container:
         stream = container.add_stream("libopus", rate=RATE, layout="stereo")
         stream.bit_rate = BIT_RATE
-        container.metadata.update(title="Made by a program", artist="unet-svs")
+        container.metadata.update(title="Synthesised song", artist="unet-svs")
         frame = av.AudioFrame.from_ndarray(waveform.T.reshape(1, -1).copy(), format="flt", layout="stereo")
         frame.sample_rate = RATE
         for packet in [*stream.encode(frame), *stream.encode(None)]:
@@ -115,4 +115,4 @@ def write_opus(path: Path, waveform: np.ndarray) -> None:
 if __name__ == "__main__":
     folder = Path(__file__).parent / "examples"
     folder.mkdir(exist_ok=True)
-    write_opus(folder / "Made by a program.ogg", compose())
+    write_opus(folder / "Synthesised song.ogg", compose())

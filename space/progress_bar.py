@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from separation_job import Progress
+from song_check import clock
 
 # From here on the end is too near for an estimate to mean anything.
 SOON_SECONDS = 2
@@ -21,11 +22,10 @@ def progress_html(progress: Progress) -> str:
     """
     done, total = progress.done_seconds, progress.total_seconds
     if not done:
-        return _status("Listening to the song&hellip;", "<progress aria-label='Progress of the separation'></progress>")
+        return _status("Listening to the song&hellip;", _bar(""))
     if total is None:
-        bar = "<progress aria-label='Progress of the separation'></progress>"
-        return _status(f"Separating: {clock(done)} done.", bar)
-    bar = f"<progress aria-label='Progress of the separation' max='{total:.2f}' value='{done:.2f}'></progress>"
+        return _status(f"Separating: {clock(done)} done.", _bar(""))
+    bar = _bar(f" max='{total:.2f}' value='{done:.2f}'")
     if done >= total:
         return _status("Writing the stems&hellip;", bar)
     return _status(f"Separating: {clock(done)} of {clock(total)}, {_left(progress.left_seconds)}.", bar)
@@ -49,6 +49,10 @@ def _status(text: str, bar: str, role: str = "status") -> str:
     return f"<div class='unet-svs-status' role='{role}' aria-live='{live}'><p>{text}</p>{bar}</div>"
 
 
+def _bar(attributes: str) -> str:
+    return f"<progress aria-label='Progress of the separation'{attributes}></progress>"
+
+
 def _left(seconds: float | None) -> str:
     if seconds is None:
         return "time left unknown yet"
@@ -59,10 +63,4 @@ def _left(seconds: float | None) -> str:
     return f"about {round(seconds / 60)} min left"
 
 
-def clock(seconds: float) -> str:
-    """Seconds as minutes and seconds, "3:07"."""
-    whole = int(seconds)
-    return f"{whole // 60}:{whole % 60:02d}"
-
-
-__all__ = ["clock", "message_html", "progress_html"]
+__all__ = ["message_html", "progress_html"]

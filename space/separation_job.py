@@ -163,7 +163,7 @@ def _progress(num_done: int, info: AudioInfo, elapsed: float) -> Progress:
 
 def song_name(song: Path) -> str:
     """A song's name, short enough for the names of its stems' files."""
-    return song.stem.strip()[:120] or "song"
+    return song.stem.removesuffix(".stem").strip()[:120] or "song"
 
 
 __all__ = ["Progress", "SeparatedSong", "SeparationJob", "song_name"]

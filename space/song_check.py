@@ -38,7 +38,7 @@ def check_song(path: Path, settings: Settings) -> AudioInfo:
     size = path.stat().st_size if path.exists() else 0
     if size > settings.max_bytes:
         raise SongError(
-            f"{path.name} has {size / 1e6:.0f} MB, and {settings.max_megabytes:g} MB is the limit here: "
+            f"{path.name} has {size / 1e6:.1f} MB, and {settings.max_megabytes:g} MB is the limit here: "
             "try it as MP3 or FLAC."
         )
     try:
@@ -94,11 +94,17 @@ def check_length(info: AudioInfo, num_samples: int, settings: Settings) -> None:
     """
     limit = max_samples(info, settings)
     if num_samples > limit:
-        minutes, most = num_samples / info.sampling_rate / 60, limit / info.sampling_rate / 60
+        length, most = clock(num_samples / info.sampling_rate), clock(limit / info.sampling_rate)
         raise SongError(
-            f"{info.path.name} has {minutes:.1f} minutes or more, and {most:.3g} minutes is the limit here: "
+            f"{info.path.name} lasts {length} (minutes:seconds) or more, and {most} is the limit here: "
             "cut it into parts."
         )
+
+
+def clock(seconds: float) -> str:
+    """Seconds as minutes and seconds, "3:07"."""
+    whole = int(seconds)
+    return f"{whole // 60}:{whole % 60:02d}"
 
 
 def in_plain_words(error: AudioFileError, path: Path) -> str:
@@ -114,4 +120,4 @@ def in_plain_words(error: AudioFileError, path: Path) -> str:
     return f"{path.name} {error.args[1]}".replace("\n", " ")
 
 
-__all__ = ["MAX_CHANNELS", "SongError", "check_length", "check_song", "in_plain_words", "max_samples"]
+__all__ = ["MAX_CHANNELS", "SongError", "check_length", "check_song", "clock", "in_plain_words", "max_samples"]
