@@ -125,9 +125,8 @@ def _results(events: PageEvents, stems: tuple[str, ...]) -> _Output:
 
 def _wire(events: PageEvents, given: _Input, result: _Output, settings: Settings) -> None:
     buttons = [given.start, given.cancel]
-    begin = given.start.click(
-        lambda: (*_buttons(busy=True), message_html("In the queue…")), outputs=[*buttons, given.status], **OWN
-    )
+    queued = message_html("In the queue…")
+    begin = given.start.click(lambda: (*_buttons(busy=True), queued), outputs=[*buttons, given.status], **OWN)
     separation = begin.then(
         events.separate_for_page,
         given.song,
@@ -139,7 +138,14 @@ def _wire(events: PageEvents, given: _Input, result: _Output, settings: Settings
         show_progress_on=[given.status],
         api_visibility="private",
     )
-    separation.then(lambda: _buttons(busy=False), outputs=buttons, **OWN)
+
+    def give_up(status: str) -> tuple:
+        # What was never begun has not said why.
+        full = message_html("There are too many visitors now: please try again in some minutes.", error=True)
+        return (*_buttons(busy=False), full if status == queued else status)
+
+    separation.success(lambda: _buttons(busy=False), outputs=buttons, **OWN)
+    separation.failure(give_up, given.status, [*buttons, given.status], **OWN)
     given.cancel.click(
         lambda: (*_buttons(busy=False), message_html("Cancelled.")),
         outputs=[*buttons, given.status],

@@ -53,7 +53,10 @@ def test_one_name_is_public(demo, tmp_path):
     assert list(api["named_endpoints"]) == ["/separate"] and not api["unnamed_endpoints"]
     parameters = api["named_endpoints"]["/separate"]["parameters"]
     assert [parameter["parameter_name"] for parameter in parameters] == ["song", "format"]
-    assert [output["label"] for output in api["named_endpoints"]["/separate"]["returns"]] == ["vocals", "accompaniment"]
+    assert [output["label"] for output in api["named_endpoints"]["/separate"]["returns"]] == [
+        "vocals",
+        "accompaniment",
+    ]
 
 
 @pytest.mark.parametrize("format", ["wav", "flac", "mp3"])

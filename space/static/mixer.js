@@ -66,7 +66,7 @@ class Mixer {
   addStrip(stem, index, buffer) {
     const strip = copyOf("strip");
     const number = index + 1;
-    strip.dataset.stem = stem.name;
+    strip.setAttribute("aria-label", stem.name);
     strip.classList.toggle("voice", index === 0);
     find(".name", strip).textContent = stem.name;
     find(".mute", strip).setAttribute("aria-label", "Mute " + stem.name);
