@@ -30,6 +30,9 @@ from settings import Settings  # noqa: E402
 
 from modeling_unet_svs.checkpoint_loading import load_checkpoint  # noqa: E402
 
+# For downloads and all else that is quick.
+MORE_THREADS = 16
+
 
 def main() -> None:
     """Loads the checkpoint and serves the page until it is stopped."""
@@ -51,6 +54,8 @@ def main() -> None:
         theme=theme,
         css_paths=STATIC / "page.css",
         max_file_size=settings.max_bytes,
+        # Whoever waits has one.
+        max_threads=settings.num_visitors + MORE_THREADS,
         footer_links=["api", "gradio"],
         ssr_mode=False,
     )

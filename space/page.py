@@ -50,7 +50,7 @@ def build_page(name: str, model: UNetSVSModel, folders: ResultFolders, settings:
         settings: of the operator.
 
     Returns:
-        The page, with its queue.
+        The page.
     """
     events = PageEvents(SeparationJob(model, settings), folders)
     seconds = max(1, int(settings.keep_minutes * 60))
@@ -69,7 +69,8 @@ def build_page(name: str, model: UNetSVSModel, folders: ResultFolders, settings:
         _wire(events, given, result, settings)
         _add_api(events, model.config.stems, settings)
         blocks.unload(events.leave)
-    return blocks.queue(max_size=settings.queue_size, default_concurrency_limit=MAX_DOWNLOADS_AT_ONCE)
+    # The songs' own queue tells how many are ahead; Gradio's has to let them in.
+    return blocks.queue(default_concurrency_limit=MAX_DOWNLOADS_AT_ONCE)
 
 
 def _input() -> _Input:
@@ -125,27 +126,19 @@ def _results(events: PageEvents, stems: tuple[str, ...]) -> _Output:
 
 def _wire(events: PageEvents, given: _Input, result: _Output, settings: Settings) -> None:
     buttons = [given.start, given.cancel]
-    queued = message_html("In the queue…")
-    begin = given.start.click(lambda: (*_buttons(busy=True), queued), outputs=[*buttons, given.status], **OWN)
+    begin = given.start.click(lambda: _buttons(busy=True), outputs=buttons, **OWN)
     separation = begin.then(
         events.separate_for_page,
         given.song,
         [given.status, result.column, result.mixer, result.song],
         concurrency_id=SEPARATION,
-        concurrency_limit=settings.concurrency,
+        concurrency_limit=settings.num_visitors,
         trigger_mode="once",
-        show_progress="minimal",
-        show_progress_on=[given.status],
+        show_progress="hidden",
         api_visibility="private",
     )
-
-    def give_up(status: str) -> tuple:
-        # What was never begun has not said why.
-        full = message_html("There are too many visitors now: please try again in some minutes.", error=True)
-        return (*_buttons(busy=False), full if status == queued else status)
-
     separation.success(lambda: _buttons(busy=False), outputs=buttons, **OWN)
-    separation.failure(give_up, given.status, [*buttons, given.status], **OWN)
+    separation.failure(lambda: _buttons(busy=False), outputs=buttons, **OWN)
     given.cancel.click(
         lambda: (*_buttons(busy=False), message_html("Cancelled.")),
         outputs=[*buttons, given.status],
@@ -169,7 +162,7 @@ def _add_api(events: PageEvents, stems: tuple[str, ...], settings: Settings) -> 
         api_name="separate",
         api_description="Takes a song apart and returns a file for each stem: " + ", ".join(stems) + ".",
         concurrency_id=SEPARATION,
-        concurrency_limit=settings.concurrency,
+        concurrency_limit=settings.num_visitors,
     )
 
 

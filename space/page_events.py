@@ -8,11 +8,10 @@ from pathlib import Path
 
 import gradio as gr
 from downloads import make_download
-from gpu import on_gpu
 from mixer import file_data, mixer_value
 from progress_bar import message_html, progress_html
 from result_folders import ResultFolders
-from separation_job import Progress, SeparatedSong, SeparationJob
+from separation_job import Progress, SeparatedSong, SeparationJob, Waiting
 from song_check import SongError
 from spectrogram_pictures import draw_pictures
 
@@ -31,7 +30,6 @@ class PageEvents:
 
     def __init__(self, job: SeparationJob, folders: ResultFolders):
         self.job, self.folders = job, folders
-        self._run = on_gpu(job.run)
 
     def separate_for_page(self, song: str | None, request: gr.Request) -> Iterator[tuple]:
         """A visitor's song.
@@ -49,7 +47,7 @@ class PageEvents:
         folder = self.folders.new()
         try:
             for step in self._steps(song, folder, MIXER_FORMAT):
-                if isinstance(step, Progress):
+                if not isinstance(step, SeparatedSong):
                     yield progress_html(step), gr.skip(), gr.skip(), gr.skip()
                     continue
                 pictures = draw_pictures(step.stems, step.num_samples, self.job.model.config.n_fft, folder)
@@ -80,7 +78,7 @@ class PageEvents:
         waiting = (gr.skip(),) * len(self.job.model.config.stems)
         try:
             for step in self._steps(song, folder, format):
-                yield waiting if isinstance(step, Progress) else tuple(map(str, step.stems.values()))
+                yield tuple(map(str, step.stems.values())) if isinstance(step, SeparatedSong) else waiting
         except BaseException:
             self.folders.delete(folder)
             raise
@@ -116,11 +114,11 @@ class PageEvents:
         """
         self.folders.forget(request.session_hash)
 
-    def _steps(self, song: str | None, folder: Path, format: str) -> Iterator[Progress | SeparatedSong]:
+    def _steps(self, song: str | None, folder: Path, format: str) -> Iterator[Waiting | Progress | SeparatedSong]:
         if song is None:
             raise gr.Error(NO_SONG, print_exception=False)
         try:
-            yield from self._run(Path(song), folder, format)
+            yield from self.job.run(Path(song), folder, format)
         except SongError as error:
             raise gr.Error(str(error), print_exception=False) from None
 

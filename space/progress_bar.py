@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from html import escape
 
-from separation_job import Progress
+from separation_job import Progress, Waiting
 from song_check import clock
 
 # From here on the end is too near for an estimate to mean anything.
 SOON_SECONDS = 2
 
 
-def progress_html(progress: Progress) -> str:
-    """A bar with the time that is left.
+def progress_html(progress: Waiting | Progress) -> str:
+    """A bar with the time that is left, or how many come before.
 
     Args:
         progress: of a separation.
@@ -20,6 +20,9 @@ def progress_html(progress: Progress) -> str:
     Returns:
         HTML.
     """
+    if isinstance(progress, Waiting):
+        others = "one song is" if progress.num_ahead == 1 else f"{progress.num_ahead} songs are"
+        return message_html(f"In the queue: {others} before yours.")
     done, total = progress.done_seconds, progress.total_seconds
     if not done:
         return _status("Listening to the song&hellip;", _bar(""))

@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from gpu import on_gpu
 from settings import Settings
 from song_check import SongError, check_length, check_song, in_plain_words
+from turns import Turns
 
 from modeling_unet_svs import UNetSVSModel
 from modeling_unet_svs.audio_reading import AudioFileError, AudioInfo
@@ -20,6 +22,17 @@ from modeling_unet_svs.file_separation import separate_file
 # How often a page hears of the progress, and how long a cancelled page waits at most.
 TICK_SECONDS = 0.4
 logger = logging.getLogger("unet_svs.space")
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A song whose turn has not come.
+
+    Attributes:
+        num_ahead: songs that have to be done before.
+    """
+
+    num_ahead: int
 
 
 @dataclass(frozen=True)
@@ -66,11 +79,13 @@ class SeparationJob:
 
     def __init__(self, model: UNetSVSModel, settings: Settings):
         self.model, self.settings = model, settings
+        self._turns = Turns(settings.concurrency, settings.queue_size)
+        self._separated = on_gpu(self._steps)
         # A cancelled song's worker ends with its batch; the next song's begins after that, so that memory is bounded.
         self._slots = threading.Semaphore(settings.concurrency)
 
-    def run(self, song: Path, folder: Path, format: str) -> Iterator[Progress | SeparatedSong]:
-        """Separates a song; closing the iterator cancels it.
+    def run(self, song: Path, folder: Path, format: str) -> Iterator[Waiting | Progress | SeparatedSong]:
+        """Separates a song when its turn has come; closing the iterator cancels it.
 
         Args:
             song: file of the song.
@@ -78,13 +93,25 @@ class SeparationJob:
             format: ending of the stems' files.
 
         Yields:
-            `Progress` several times, `SeparatedSong` in the end.
+            `Waiting` while others are before, `Progress` several times, `SeparatedSong` in the end.
 
         Raises:
             SongError: a song that cannot be taken apart, in words for the visitor.
         """
-        yield Progress(0.0, None, None)
+        # Before the queue, so that nobody waits for nothing.
         info = check_song(song, self.settings)
+        ticket = self._turns.enter()
+        if ticket is None:
+            raise SongError("There are too many visitors now: please try again in some minutes.")
+        try:
+            while num_ahead := self._turns.ahead(ticket, TICK_SECONDS):
+                yield Waiting(num_ahead)
+            yield from self._separated(song, info, folder, format)
+        finally:
+            self._turns.leave(ticket)
+
+    def _steps(self, song: Path, info: AudioInfo, folder: Path, format: str) -> Iterator[Progress | SeparatedSong]:
+        yield Progress(0.0, None, None)
         outputs = {stem: folder / f"{song_name(song)} - {stem}.{format}" for stem in self.model.config.stems}
         worker = _Worker(lambda report: self._separate(song, info, outputs, report))
         try:
@@ -166,4 +193,4 @@ def song_name(song: Path) -> str:
     return song.stem.removesuffix(".stem").strip()[:120] or "song"
 
 
-__all__ = ["Progress", "SeparatedSong", "SeparationJob", "song_name"]
+__all__ = ["Progress", "SeparatedSong", "SeparationJob", "Waiting", "song_name"]

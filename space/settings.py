@@ -59,6 +59,11 @@ class Settings:
         """Size of the largest upload in bytes."""
         return int(self.max_megabytes * 1e6)
 
+    @property
+    def num_visitors(self) -> int:
+        """Those whose songs are separated and those who wait; one more, who is told that it is full."""
+        return self.concurrency + self.queue_size + 1
+
 
 def _positive(environment: Mapping[str, str], name: str, default: float, whole: bool = False) -> float:
     text = environment.get(name)

@@ -61,7 +61,7 @@ def test_one_name_is_public(demo, tmp_path):
 
 @pytest.mark.parametrize("format", ["wav", "flac", "mp3"])
 def test_a_whole_song_comes_back_as_stems_that_add_up_to_it(demo, tmp_path, format):
-    mixture = noise(2, 20 * RATE + 123)
+    mixture = noise(2, 8 * RATE + 123)
     song = write_song(tmp_path / "My song (live).flac", mixture, RATE)
     arguments = () if format == "wav" else (format,)
     paths = connect(demo, tmp_path).predict(handle_file(song), *arguments, api_name="/separate")

@@ -27,7 +27,7 @@ SWITCHES = (
 )
 WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
 PATIENCE_MS = 15_000
-RATE = 44_100
+RATE = 16_000
 SECONDS = 12
 OURS = (".unet-svs-header", "#status", ".mixer", "#checkpoint")
 # Half of what a gain may be off for the ear to notice nothing.

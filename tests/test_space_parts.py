@@ -23,7 +23,7 @@ gr = pytest.importorskip("gradio")
 
 from downloads import make_download  # noqa: E402
 from result_folders import ResultFolders  # noqa: E402
-from separation_job import Progress, SeparatedSong, SeparationJob, song_name  # noqa: E402
+from separation_job import Progress, SeparatedSong, SeparationJob, Waiting, song_name  # noqa: E402
 from settings import Settings  # noqa: E402
 from song_check import SongError, check_song  # noqa: E402
 from spectrogram_pictures import NUM_COLUMNS, NUM_ROWS, draw_pictures  # noqa: E402
@@ -185,6 +185,22 @@ def test_a_cancelled_song_ends_its_worker_and_frees_its_place(model, tmp_path):
     assert separated(job, short, tmp_path / "next").num_samples == 8_000
     assert "separation" not in [thread.name for thread in threading.enumerate()]
     assert not list(tmp_path.glob("out/*"))
+
+
+def test_songs_have_their_turn_in_order_and_see_how_many_are_ahead(model, tmp_path, monkeypatch):
+    monkeypatch.setattr("separation_job.TICK_SECONDS", 0.001)
+    job = SeparationJob(model, Settings(concurrency=1, queue_size=2))
+    song = write_song(tmp_path / "song.wav", noise(1, 20 * 8_000), 8_000)
+    first, second, third, fourth = (job.run(song, tmp_path / str(index), "wav") for index in range(4))
+    assert isinstance(next(first), Progress)
+    assert (next(second), next(third)) == (Waiting(1), Waiting(2))
+    with pytest.raises(SongError, match="There are too many visitors now"):
+        next(fourth)
+    second.close()
+    assert next(third) == Waiting(1)
+    assert isinstance(list(first)[-1], SeparatedSong)
+    assert isinstance(next(third), Progress)
+    assert isinstance(list(third)[-1], SeparatedSong)
 
 
 def test_a_worker_that_fails_is_one_sentence_and_the_next_song_is_separated(model, tmp_path, monkeypatch):
