@@ -74,7 +74,7 @@ def build_page(name: str, model: UNetSVSModel, folders: ResultFolders, settings:
 
 
 def _input() -> _Input:
-    with gr.Tabs():
+    with gr.Tabs(elem_id="given"):
         with gr.Tab("Song file"):
             song = gr.File(label="Song (audio or video, any usual format)", height=150, elem_id="song")
         with gr.Tab("Record"):
@@ -92,7 +92,8 @@ def _input() -> _Input:
         start = gr.Button("Take it apart", variant="primary", elem_id="start", min_width=140)
         cancel = gr.Button("Cancel", interactive=False, elem_id="cancel", min_width=140)
     status = gr.HTML(message_html("Choose a song, then take it apart."), elem_id="status")
-    recording.stop_recording(lambda path: path, recording, song, **OWN)
+    recorded = message_html("The recording is there: take it apart.")
+    recording.stop_recording(lambda path: (path, recorded), recording, [song, status], **OWN)
     return _Input(song, start, cancel, status)
 
 

@@ -62,6 +62,8 @@ def running_demo(checkpoint: Path, folder: Path, **settings: str) -> Iterator[Se
         "UNET_SVS_MODEL": str(checkpoint),
         "GRADIO_SERVER_PORT": str(port),
         "GRADIO_TEMP_DIR": str(server.folder),
+        # Enough for a small network, and the browser needs the rest of the machine.
+        "OMP_NUM_THREADS": "1",
         **settings,
     }
     with open(server.log, "w") as log:

@@ -24,6 +24,8 @@ AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 SWITCHES = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
+    # A microphone that beeps.
+    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
 )
 WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
 PATIENCE_MS = 15_000
@@ -334,8 +336,32 @@ def test_the_example_is_one_click_away(browser, demo):
         assert page.locator(".mixer .title").inner_text() == "Synthesised song"
 
 
+def test_what_is_recorded_is_taken_apart(browser, demo):
+    with opened(browser, demo) as page:
+        page.get_by_role("tab", name="Record").click()
+        page.get_by_role("button", name="Record", exact=True).click()
+        page.wait_for_timeout(2_000)
+        page.get_by_role("button", name="Stop", exact=True).click()
+        page.wait_for_selector("#status :text('The recording is there')")
+        page.click("#start")
+        page.wait_for_selector(".mixer.ready")
+        assert page.evaluate("unetSvsMixer.transport.duration") > 1
+
+
 def test_the_stems_go_when_the_page_is_closed(browser, demo, song):
     with separated(browser, demo, song) as page:
         assert len(demo.results) >= 1
         page.close()
         assert wait_until(lambda: demo.results == [])
+
+
+def test_a_page_that_is_closed_stops_its_separation(browser, demo, song, tmp_path):
+    long = write_song(tmp_path / "long.flac", noise(1, 800 * 8_000), 8_000)
+    with opened(browser, demo) as page:
+        upload(page, long)
+        page.click("#start")
+        page.wait_for_selector("#status progress[value]")
+        page.close()
+        assert wait_until(lambda: demo.results == [])
+    with separated(browser, demo, song):
+        pass
