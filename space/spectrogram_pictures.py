@@ -60,11 +60,11 @@ def draw_pictures(stems: Mapping[str, Path], num_samples: int, n_fft: int, folde
         edges = _row_edges(sampling_rate)
         powers = np.zeros((len(readers) + 1, NUM_ROWS, NUM_COLUMNS))
         counts = np.zeros(NUM_COLUMNS)
-        pooling = _pooling(edges, sampling_rate, n_fft)
         for columns, frames in _frames(readers, num_samples, n_fft):
             everything = np.concatenate([frames.sum(0, keepdims=True), frames])
             spectra = np.fft.rfft(everything * np.hanning(n_fft).astype(np.float32), axis=-1)
-            pooled = (np.square(np.abs(spectra)).sum(axis=2)) @ pooling
+            power = np.square(np.abs(spectra)).sum(axis=2)
+            pooled = _pooled(power, edges * n_fft / sampling_rate)
             for index, column in enumerate(columns):
                 powers[:, :, column] += pooled[:, index]
                 counts[column] += 1
@@ -133,19 +133,17 @@ def _row_edges(sampling_rate: int) -> np.ndarray:
     return np.geomspace(min(LOWEST_HZ, highest / 4), highest, NUM_ROWS + 1)
 
 
-def _pooling(edges: np.ndarray, sampling_rate: int, n_fft: int) -> np.ndarray:
-    """Weights `(num_bins, NUM_ROWS)` that average the bins in a row, or interpolate where rows are narrower."""
-    bins = np.arange(n_fft // 2 + 1) * sampling_rate / n_fft
-    pooling = np.zeros((len(bins), NUM_ROWS))
-    for row, (low, high) in enumerate(zip(edges[:-1], edges[1:])):
-        inside = (bins >= low) & (bins < high)
-        if inside.any():
-            pooling[inside, row] = 1 / inside.sum()
-            continue
-        position = np.sqrt(low * high) * n_fft / sampling_rate
-        below = min(int(position), len(bins) - 2)
-        pooling[below, row], pooling[below + 1, row] = below + 1 - position, position - below
-    return pooling
+def _pooled(power: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Mean power between each two edges, given in bins: `(..., num_bins)` to `(..., NUM_ROWS)`.
+
+    Each bin is taken to be as wide as it is: a row narrower than a bin has what the bin has, one that is wider has the
+    mean of all its bins.
+    """
+    num_bins = power.shape[-1]
+    places = np.clip(edges + 0.5, 0, num_bins)
+    whole = np.minimum(places.astype(int), num_bins - 1)
+    below = np.cumsum(power, axis=-1, dtype=np.float64) - power
+    return np.diff(below[..., whole] + (places - whole) * power[..., whole]) / np.diff(places)
 
 
 def _ticks(edges: np.ndarray) -> dict[int, float]:
