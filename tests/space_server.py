@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -45,12 +46,13 @@ class Server:
 
 
 @contextmanager
-def running_demo(checkpoint: Path, folder: Path, **settings: str) -> Iterator[Server]:
+def running_demo(checkpoint: Path, folder: Path, uploaded: bool = False, **settings: str) -> Iterator[Server]:
     """The demo, until the context ends.
 
     Args:
         checkpoint: folder of the model.
         folder: for its temporary files and its log.
+        uploaded: whether `space/` alone is somewhere else, and the package is installed, as in a Space.
         settings: more environment variables.
     """
     with socket.socket() as free:
@@ -66,9 +68,13 @@ def running_demo(checkpoint: Path, folder: Path, **settings: str) -> Iterator[Se
         "OMP_NUM_THREADS": "1",
         **settings,
     }
+    script, where = "space/app.py", ROOT
+    if uploaded:
+        script, where = "app.py", shutil.copytree(SPACE, folder / "uploaded")
+        environment["PYTHONPATH"] = str(ROOT)
     with open(server.log, "w") as log:
-        command = [sys.executable, "space/app.py"]
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        command = [sys.executable, script]
+        process = subprocess.Popen(command, cwd=where, env=environment, stdout=log, stderr=subprocess.STDOUT)
     try:
         _wait(server, process)
         yield server

@@ -31,7 +31,8 @@ WAIT_SECONDS = 60
 @pytest.fixture(scope="module")
 def demo(checkpoint, tmp_path_factory):
     folder = tmp_path_factory.mktemp("api")
-    with running_demo(checkpoint, folder, UNET_SVS_MAX_MINUTES="12", UNET_SVS_MAX_MEGABYTES="30") as server:
+    limits = {"UNET_SVS_MAX_MINUTES": "12", "UNET_SVS_MAX_MEGABYTES": "30"}
+    with running_demo(checkpoint, folder, uploaded=True, **limits) as server:
         yield server
 
 
