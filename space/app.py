@@ -6,6 +6,7 @@ import atexit
 import importlib.util
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -36,6 +37,8 @@ MORE_THREADS = 16
 
 def main() -> None:
     """Loads the checkpoint and serves the page until it is stopped."""
+    # As with Ctrl-C, so that what is to be done in the end is done.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     settings = Settings.from_environment()
     device = settings.device
     if device == "auto":

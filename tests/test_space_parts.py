@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import threading
 import time
 import wave
@@ -22,6 +23,7 @@ from .space_server import SPACE
 gr = pytest.importorskip("gradio")
 
 from downloads import make_download  # noqa: E402
+from gpu import on_gpu  # noqa: E402
 from result_folders import ResultFolders  # noqa: E402
 from separation_job import Progress, SeparatedSong, SeparationJob, Waiting, song_name  # noqa: E402
 from settings import Settings  # noqa: E402
@@ -273,6 +275,18 @@ def test_a_format_that_cannot_hold_the_song_says_which_can(model, tmp_path):
     song = separated(SeparationJob(model, Settings()), path, tmp_path / "out")
     with pytest.raises(SongError, match="cannot be downloaded as MP3: .* 96000 Hz.* use wav or flac"):
         make_download(song, "all", "mp3")
+
+
+def test_a_gpu_is_asked_for_where_there_is_zerogpu_and_nowhere_else(tmp_path, monkeypatch):
+    def function() -> int:
+        return 1
+
+    assert on_gpu(function) is function
+    (tmp_path / "spaces.py").write_text("def GPU(duration):\n    return lambda function: (duration, function)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "spaces", raising=False)
+    assert on_gpu(function) == (120, function)
+    monkeypatch.delitem(sys.modules, "spaces")
 
 
 def test_long_and_strange_names_make_names_of_files(tmp_path):
