@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
@@ -50,7 +51,9 @@ class PageEvents:
                 if not isinstance(step, SeparatedSong):
                     yield progress_html(step), gr.skip(), gr.skip(), gr.skip()
                     continue
-                pictures = draw_pictures(step.stems, step.num_samples, self.job.model.config.n_fft, folder)
+                n_fft = self.job.model.config.n_fft
+                pictures = draw_pictures(step.stems, step.mask, step.num_samples, n_fft, folder)
+                step = replace(step, mask=None)
                 self.folders.give(folder, request.session_hash)
                 yield message_html(_summary(step)), gr.Column(visible=True), mixer_value(step, pictures), step
         except gr.Error as error:

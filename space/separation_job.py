@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpu import on_gpu
+from mask_record import MaskRecorder, RecordedMask
 from settings import Settings
-from song_check import SongError, check_length, check_song, in_plain_words
+from song_check import SongError, check_length, check_song, in_plain_words, max_samples
 from turns import Turns
 
 from modeling_unet_svs import UNetSVSModel
@@ -60,6 +61,7 @@ class SeparatedSong:
         sampling_rate: in Hz.
         num_samples: for each channel.
         scale: factor that all stems were made quieter by, 1.0 where nothing would clip.
+        mask: that the network gave, as long as someone wants to draw it.
     """
 
     name: str
@@ -67,6 +69,7 @@ class SeparatedSong:
     sampling_rate: int
     num_samples: int
     scale: float
+    mask: RecordedMask | None
 
 
 class SeparationJob:
@@ -113,7 +116,9 @@ class SeparationJob:
     def _steps(self, song: Path, info: AudioInfo, folder: Path, format: str) -> Iterator[Progress | SeparatedSong]:
         yield Progress(0.0, None, None)
         outputs = {stem: folder / f"{song_name(song)} - {stem}.{format}" for stem in self.model.config.stems}
-        worker = _Worker(lambda report: self._separate(song, info, outputs, report))
+        expected = info.num_samples or max_samples(info, self.settings)
+        recorder = MaskRecorder(self.model, info.sampling_rate, info.num_channels, expected)
+        worker = _Worker(lambda report: self._separate(recorder.model, song, info, outputs, report))
         try:
             begun = time.monotonic()
             while not worker.ended(TICK_SECONDS):
@@ -121,16 +126,24 @@ class SeparationJob:
         finally:
             worker.cancelled.set()
         scale = worker.result(song)
-        yield SeparatedSong(song_name(song), outputs, info.sampling_rate, worker.num_done, scale)
+        rate, mask = info.sampling_rate, recorder.recorded()
+        yield SeparatedSong(song_name(song), outputs, rate, worker.num_done, scale, mask)
 
-    def _separate(self, song: Path, info: AudioInfo, outputs: dict[str, Path], report: Callable[[int], None]) -> float:
+    def _separate(
+        self,
+        model: UNetSVSModel,
+        song: Path,
+        info: AudioInfo,
+        outputs: dict[str, Path],
+        report: Callable[[int], None],
+    ) -> float:
         def advance(num_samples: int, total: int | None) -> None:
             check_length(info, num_samples, self.settings)
             report(num_samples)
 
         with self._slots:
             report(0)
-            return separate_file(self.model, song, outputs, progress_callback=advance)
+            return separate_file(model, song, outputs, progress_callback=advance)
 
 
 class _Cancelled(Exception):

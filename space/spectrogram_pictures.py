@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from mask_record import RecordedMask
+from picture_rows import NUM_ROWS, mean_between, row_edges
 from PIL import Image
 
 from modeling_unet_svs.audio_reading import AudioReader
 from modeling_unet_svs.sample_queue import SampleQueue
 
-NUM_COLUMNS, NUM_ROWS = 1000, 160
+NUM_COLUMNS = 1000
 # Frames that are averaged in a column at most: a long song costs no more than a short one.
 MAX_FRAMES_PER_COLUMN = 3
-LOWEST_HZ, HIGHEST_HZ = 50.0, 20_000.0
 RANGE_DB = 80.0
 CHUNK_FRAMES = 64
 # From silence to full level, dark to light, told apart without seeing colours too.
@@ -36,14 +37,16 @@ class Pictures:
     ticks: dict[int, float]
 
 
-def draw_pictures(stems: Mapping[str, Path], num_samples: int, n_fft: int, folder: Path) -> Pictures:
+def draw_pictures(
+    stems: Mapping[str, Path], mask: RecordedMask, num_samples: int, n_fft: int, folder: Path
+) -> Pictures:
     """Draws the spectrograms of the stems and of their sum, and the mask.
 
-    The mask is measured from what was written: what share of the mixture's magnitude went to the first stem, at each
-    time and frequency. Time and memory do not grow with the song, but for its being read once.
+    Time and memory do not grow with the song, but for its being read once.
 
     Args:
-        stems: files of equal length, the first of them the one that the mask is for.
+        stems: files of equal length.
+        mask: that the network gave.
         num_samples: of each stem.
         n_fft: window length in samples.
         folder: for the pictures.
@@ -57,28 +60,25 @@ def draw_pictures(stems: Mapping[str, Path], num_samples: int, n_fft: int, folde
     with ExitStack() as stack:
         readers = [stack.enter_context(AudioReader(path)) for path in stems.values()]
         sampling_rate = readers[0].info.sampling_rate
-        edges = _row_edges(sampling_rate)
+        edges = row_edges(sampling_rate)
         powers = np.zeros((len(readers) + 1, NUM_ROWS, NUM_COLUMNS))
         counts = np.zeros(NUM_COLUMNS)
         for columns, frames in _frames(readers, num_samples, n_fft):
             everything = np.concatenate([frames.sum(0, keepdims=True), frames])
             spectra = np.fft.rfft(everything * np.hanning(n_fft).astype(np.float32), axis=-1)
             power = np.square(np.abs(spectra)).sum(axis=2)
-            pooled = _pooled(power, edges * n_fft / sampling_rate)
+            pooled = mean_between(power, edges * n_fft / sampling_rate)
             for index, column in enumerate(columns):
                 powers[:, :, column] += pooled[:, index]
                 counts[column] += 1
     powers /= np.maximum(counts, 1)
-    mixture = powers[0]
-    loudest = max(float(mixture.max()), 1e-12)
+    loudest = max(float(powers[0].max()), 1e-12)
     files = {}
     for name, power in zip(("mixture", *stems), powers):
         level = 1 + 10 * np.log10(np.maximum(power / loudest, 1e-12)) / RANGE_DB
         files[name] = _save(level, folder / f"{name}.png")
-    # Where there is nothing to share out, the share is not a number worth seeing.
-    audible = mixture > loudest * 10 ** (-RANGE_DB / 10)
-    share = np.sqrt(np.divide(powers[1], mixture, out=np.zeros_like(mixture), where=audible))
-    files["mask"] = _save(share, folder / "mask.png")
+    times = (np.arange(NUM_COLUMNS) + 0.5) * num_samples / NUM_COLUMNS / sampling_rate
+    files["mask"] = _save(mask.at(times), folder / "mask.png")
     return Pictures(files, _ticks(edges))
 
 
@@ -126,24 +126,6 @@ def _grid(num_samples: int, n_fft: int) -> tuple[list[int], list[int]]:
     middles = (np.arange(NUM_COLUMNS * per_column) + 0.5) * width / per_column
     starts = np.clip(np.rint(middles - n_fft / 2), 0, max(num_samples - n_fft, 0)).astype(int)
     return starts.tolist(), np.repeat(np.arange(NUM_COLUMNS), per_column).tolist()
-
-
-def _row_edges(sampling_rate: int) -> np.ndarray:
-    highest = min(HIGHEST_HZ, sampling_rate / 2)
-    return np.geomspace(min(LOWEST_HZ, highest / 4), highest, NUM_ROWS + 1)
-
-
-def _pooled(power: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Mean power between each two edges, given in bins: `(..., num_bins)` to `(..., NUM_ROWS)`.
-
-    Each bin is taken to be as wide as it is: a row narrower than a bin has what the bin has, one that is wider has the
-    mean of all its bins.
-    """
-    num_bins = power.shape[-1]
-    places = np.clip(edges + 0.5, 0, num_bins)
-    whole = np.minimum(places.astype(int), num_bins - 1)
-    below = np.cumsum(power, axis=-1, dtype=np.float64) - power
-    return np.diff(below[..., whole] + (places - whole) * power[..., whole]) / np.diff(places)
 
 
 def _ticks(edges: np.ndarray) -> dict[int, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import torch
 
 from modeling_unet_svs.audio_reading import read_audio
 
@@ -24,11 +26,13 @@ gr = pytest.importorskip("gradio")
 
 from downloads import make_download  # noqa: E402
 from gpu import on_gpu  # noqa: E402
+from mask_record import MAX_MOMENTS, MaskRecorder, RecordedMask  # noqa: E402
+from picture_rows import NUM_ROWS, row_edges  # noqa: E402
 from result_folders import ResultFolders  # noqa: E402
 from separation_job import Progress, SeparatedSong, SeparationJob, Waiting, song_name  # noqa: E402
 from settings import Settings  # noqa: E402
 from song_check import SongError, check_song  # noqa: E402
-from spectrogram_pictures import NUM_COLUMNS, NUM_ROWS, draw_pictures  # noqa: E402
+from spectrogram_pictures import NUM_COLUMNS, draw_pictures  # noqa: E402
 
 RATE = 16_000
 STREAMINFO_LENGTH = slice(21, 26)
@@ -232,20 +236,75 @@ def test_pictures_show_when_and_where_each_stem_sounds(tmp_path):
             "vocals": write_song(tmp_path / "low.flac", low, rate),
             "accompaniment": write_song(tmp_path / "high.flac", high, rate),
         }
-        pictures = draw_pictures(stems, low.shape[1], 1024, tmp_path)
+        mask = RecordedMask(np.repeat([[0.0], [1.0]], NUM_ROWS // 2, axis=0) * [0.5, 1], seconds / 4, seconds / 2)
+        pictures = draw_pictures(stems, mask, low.shape[1], 1024, tmp_path)
         assert list(pictures.files) == ["mixture", "vocals", "accompaniment", "mask"]
         images = {name: np.asarray(Image.open(path)) for name, path in pictures.files.items()}
         assert {image.shape for image in images.values()} == {(NUM_ROWS, NUM_COLUMNS)}
         if seconds < 1:
             continue
-        edges = np.geomspace(50, min(20_000, rate / 2), NUM_ROWS + 1)
+        edges = row_edges(rate)
         rows = {hertz: NUM_ROWS - np.searchsorted(edges, hertz) for hertz in (400, 2000)}
         early, late = slice(50, 450), slice(550, 950)
         assert images["vocals"][rows[400], early].min() > 240 and images["vocals"][rows[2000], late].max() < 120
         assert images["accompaniment"][rows[2000], late].min() > 240
         assert images["mixture"][rows[400], early].min() > 240 and images["mixture"][rows[2000], late].min() > 240
-        assert images["mask"][rows[400], early].min() > 250 and images["mask"][rows[2000], late].max() < 5
+        assert set(images["mask"][: NUM_ROWS // 2, early].flat) == {127}
+        assert set(images["mask"][: NUM_ROWS // 2, late].flat) == {255}
+        assert not images["mask"][NUM_ROWS // 2 :].any()
         assert all(0 < height < 1 for height in pictures.ticks.values())
+
+
+@pytest.mark.parametrize("seconds", [5, 400])
+@pytest.mark.parametrize(("rate", "channels"), [(16_000, 2), (32_000, 4)])
+def test_the_mask_is_the_networks_own_at_its_time_and_frequency(model, tmp_path, rate, channels, seconds):
+    """A network that gives all above 2 kHz, from half of the song on, to the voice."""
+    network = copy.copy(model)
+    config = network.config
+    num_frames = 0
+
+    def estimate_masks(magnitude):
+        nonlocal num_frames
+        num_patches, _, num_bins, frames = magnitude.shape
+        masks = torch.zeros(num_patches, 1, config.num_channels, num_bins, frames)
+        kept = frames - 2 * config.context_frames
+        for patch in range(num_patches):
+            start = num_frames - config.context_frames + patch * kept
+            later = torch.arange(start, start + frames) * config.hop_length >= seconds / 2 * config.sampling_rate
+            masks[patch, :, :, 2000 * config.n_fft // config.sampling_rate :, later] = 1
+        num_calls[0] += 1
+        if num_calls[0] % (channels // 2) == 0:
+            num_frames += num_patches * kept
+        return masks
+
+    num_calls = [0]
+    network.estimate_masks = estimate_masks
+    recorder = MaskRecorder(network, rate, channels, seconds * rate)
+    stream = recorder.model.stream(rate, channels)
+    for _ in range(seconds):
+        stream.push(noise(channels, rate))
+    stream.flush()
+    mask = recorder.recorded()
+    assert mask.moments.shape[0] == NUM_ROWS and mask.moments.shape[1] <= MAX_MOMENTS + 200
+    early, late = mask.at(np.array([0.3 * seconds, 0.7 * seconds])).T
+    edges = row_edges(rate)
+    assert not early.any()
+    assert not late[edges[1:] < 1900].any()
+    heard = (edges[:-1] > 2100) & (edges[1:] < config.sampling_rate / 2 - config.sampling_rate / config.n_fft)
+    assert np.allclose(late[heard], 1, atol=1e-3)
+    assert not late[edges[:-1] > config.sampling_rate / 2].any()
+    switch = np.linspace(0, seconds, 20_000)
+    first = switch[np.argmax(mask.at(switch)[int(np.argmax(heard))] > 0.5)]
+    assert abs(first - seconds / 2) < 0.05 + seconds / MAX_MOMENTS
+
+
+def test_separating_through_the_recorder_changes_nothing(model, tmp_path):
+    mixture = noise(2, 3 * RATE)
+    recorder = MaskRecorder(model, RATE, 2, mixture.shape[1])
+    expected, found = model.separate(mixture, RATE), recorder.model.separate(mixture, RATE)
+    assert all(np.array_equal(expected[stem], found[stem]) for stem in expected)
+    assert 0 < recorder.recorded().moments.mean() < 1
+    assert "estimate_masks" not in vars(model)
 
 
 def test_downloads_are_named_after_the_song_and_hold_what_the_stems_hold(model, tmp_path):

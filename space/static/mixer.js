@@ -92,7 +92,7 @@ class Mixer {
       const isMask = name === "mask";
       find(".name", picture).textContent = name;
       find(".note", picture).textContent = isMask
-        ? "what share of each tone went to " + this.song.stems[0].name + ", from none (dark) to all (light)"
+        ? "what share of each tone the network gave to " + this.song.stems[0].name + ", from none (dark) to all (light)"
         : "";
       find("img", picture).src = file.url;
       find("img", picture).alt = (isMask ? "Mask" : "Spectrogram of the " + name) + " over the whole song";
