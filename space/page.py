@@ -76,7 +76,7 @@ def build_page(name: str, model: UNetSVSModel, folders: ResultFolders, settings:
 def _input() -> _Input:
     with gr.Tabs(elem_id="given"):
         with gr.Tab("Song file"):
-            song = gr.File(label="Song (audio or video, any usual format)", height=130, elem_id="song")
+            song = gr.File(label="Song (audio or video, any usual format)", height=142, elem_id="song")
         with gr.Tab("Record"):
             recording = gr.Audio(
                 sources=["microphone"], type="filepath", label="Record", show_label=False, editable=False
