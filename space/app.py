@@ -1,0 +1,72 @@
+"""The demo: `python space/app.py`."""
+
+from __future__ import annotations
+
+import atexit
+import importlib.util
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+if "GRADIO_TEMP_DIR" not in os.environ:
+    # Of this program alone, so that all of it can go in the end.
+    os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="unet-svs-")
+    atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
+ROOT = Path(__file__).resolve().parent.parent
+if (ROOT / "modeling_unet_svs").is_dir():
+    # In the repository, its package and not one that is installed as well.
+    sys.path.insert(1, str(ROOT))
+if importlib.util.find_spec("spaces") is not None:
+    import spaces  # noqa: F401 -- has to come before torch
+
+import gradio as gr  # noqa: E402
+import torch  # noqa: E402
+from page import STATIC, build_page  # noqa: E402
+from result_folders import ResultFolders  # noqa: E402
+from settings import Settings  # noqa: E402
+
+from modeling_unet_svs.checkpoint_loading import load_checkpoint  # noqa: E402
+from modeling_unet_svs.devices import choose_device, choose_dtype  # noqa: E402
+
+# For downloads and all else that is quick.
+MORE_THREADS = 16
+
+
+def main() -> None:
+    """Loads the checkpoint and serves the page until it is stopped."""
+    # As with Ctrl-C, so that what is to be done in the end is done.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    settings = Settings.from_environment()
+    device, reason = choose_device(settings.device)
+    dtype = choose_dtype("auto", device)
+    print(f"computing on {device} in {str(dtype).removeprefix('torch.')}: {reason}")
+    model = load_checkpoint(settings.model).to(device, dtype, memory_format=torch.channels_last)
+    folders = ResultFolders(Path(os.environ["GRADIO_TEMP_DIR"]) / "results", settings.keep_minutes * 60)
+    folders.sweep_for_ever()
+    # The fonts that visitors have; and white on Gradio's own orange is hard to read.
+    theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]).set(
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_hover_dark="*primary_800",
+    )
+    build_page(settings.model, model, folders, settings).launch(
+        theme=theme,
+        css_paths=STATIC / "page.css",
+        max_file_size=settings.max_bytes,
+        # Whoever waits has one.
+        max_threads=settings.num_visitors + MORE_THREADS,
+        footer_links=["api", "gradio"],
+        ssr_mode=False,
+    )
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ValueError as error:
+        sys.exit(f"unet-svs: {error}")

@@ -1,0 +1,65 @@
+"""The mixer as a component: one transport for all stems, in the visitor's browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gradio as gr
+from gradio import FileData
+from separation_job import SeparatedSong
+from spectrogram_pictures import Pictures
+
+STATIC = Path(__file__).parent / "static"
+# Joined into one function, because the component takes one; the order is that of use.
+SCRIPTS = ("transport.js", "levels.js", "timeline.js", "mixer.js")
+
+
+def mixer_component() -> gr.HTML:
+    """Makes the component; its value is what `mixer_value` makes.
+
+    It has its own style and script and takes nothing from anywhere else.
+
+    Returns:
+        The component, empty.
+    """
+    return gr.HTML(
+        html_template=(STATIC / "mixer.html").read_text("utf-8"),
+        css_template=(STATIC / "mixer.css").read_text("utf-8"),
+        js_on_load="\n".join((STATIC / name).read_text("utf-8") for name in SCRIPTS),
+        apply_default_css=False,
+    )
+
+
+def mixer_value(song: SeparatedSong, pictures: Pictures) -> dict:
+    """What the mixer needs to know of a song.
+
+    Args:
+        song: whose stems are on the disk, in a format that browsers decode.
+        pictures: of that song.
+
+    Returns:
+        Plain data; Gradio turns the files in it into addresses.
+    """
+    return {
+        "song": song.name,
+        "sampling_rate": song.sampling_rate,
+        "num_samples": song.num_samples,
+        "stems": [{"name": name, "file": file_data(path)} for name, path in song.stems.items()],
+        "pictures": [{"name": name, "file": file_data(path)} for name, path in pictures.files.items()],
+        "ticks": [{"hertz": hertz, "height": height} for hertz, height in pictures.ticks.items()],
+    }
+
+
+def file_data(path: Path) -> dict:
+    """A file as Gradio sends it to a page.
+
+    Args:
+        path: of the file, in Gradio's temporary folder.
+
+    Returns:
+        Plain data.
+    """
+    return FileData(path=str(path), orig_name=path.name).model_dump()
+
+
+__all__ = ["file_data", "mixer_component", "mixer_value"]

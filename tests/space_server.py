@@ -1,0 +1,98 @@
+"""Starts the demo as its operator does, for the tests of the API and of the page."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from .conftest import ROOT
+
+SPACE = ROOT / "space"
+START_SECONDS = 120
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# `app.py` runs as a script, so its folder is where its modules are found.
+sys.path.insert(0, str(SPACE))
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running demo.
+
+    Attributes:
+        url: of the page.
+        folder: all temporary files of the demo.
+        log: what it has printed.
+    """
+
+    url: str
+    folder: Path
+    log: Path
+
+    @property
+    def results(self) -> list[Path]:
+        """Folders of stems that are there now."""
+        return sorted((self.folder / "results").iterdir())
+
+
+@contextmanager
+def running_demo(checkpoint: Path, folder: Path, uploaded: bool = False, **settings: str) -> Iterator[Server]:
+    """The demo, until the context ends.
+
+    Args:
+        checkpoint: folder of the model.
+        folder: for its temporary files and its log.
+        uploaded: whether `space/` alone is somewhere else, and the package is installed, as in a Space.
+        settings: more environment variables.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = Server(f"http://127.0.0.1:{port}", folder / "gradio", folder / "log.txt")
+    environment = {
+        **os.environ,
+        "UNET_SVS_MODEL": str(checkpoint),
+        "GRADIO_SERVER_PORT": str(port),
+        "GRADIO_TEMP_DIR": str(server.folder),
+        # Enough for a small network, and the browser needs the rest of the machine.
+        "OMP_NUM_THREADS": "1",
+        **settings,
+    }
+    script, where = "space/app.py", ROOT
+    if uploaded:
+        script, where = "app.py", shutil.copytree(SPACE, folder / "uploaded")
+        environment["PYTHONPATH"] = str(ROOT)
+    with open(server.log, "w") as log:
+        command = [sys.executable, script]
+        process = subprocess.Popen(command, cwd=where, env=environment, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        _wait(server, process)
+        yield server
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def _wait(server: Server, process: subprocess.Popen) -> None:
+    for _ in range(START_SECONDS * 4):
+        if process.poll() is not None:
+            break
+        try:
+            urlopen(server.url).close()
+            return
+        except URLError:
+            time.sleep(0.25)
+    raise RuntimeError(f"the demo did not start: {server.log.read_text()}")

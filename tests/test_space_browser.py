@@ -1,0 +1,367 @@
+"""The page as a visitor has it: a real browser, at the width of a desk and of a phone, in light and in dark."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from modeling_unet_svs.audio_reading import read_audio
+
+from .conftest import noise, write_song
+from .space_server import running_demo
+from .test_space_api import wait_until
+
+pytest.importorskip("gradio")
+
+CHROMIUM = Path("/usr/bin/chromium")
+AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
+SWITCHES = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+    # A microphone that beeps.
+    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
+)
+WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
+PATIENCE_MS = 15_000
+RATE = 16_000
+SECONDS = 12
+OURS = (".unet-svs-header", "#status", ".mixer", "#checkpoint")
+# Half of what a gain may be off for the ear to notice nothing.
+GAIN = 1e-3
+
+if not CHROMIUM.exists() and "CI" not in os.environ:
+    pytest.skip(f"no {CHROMIUM}: apt-get install chromium", allow_module_level=True)
+sync_api = pytest.importorskip("playwright.sync_api")
+
+
+@pytest.fixture(scope="module")
+def demo(checkpoint, tmp_path_factory):
+    with running_demo(checkpoint, tmp_path_factory.mktemp("page")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def song(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("songs")
+    return write_song(folder / "A song & its name.wav", noise(2, SECONDS * RATE), RATE)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(SWITCHES))
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def opened(browser, demo, width: str = "desktop", theme: str = "light") -> Iterator:
+    """A page in a new profile; what it complains of in the console or asks of another machine is an error."""
+    size = dict(zip(("width", "height"), WIDTHS[width]))
+    context = browser.new_context(viewport=size, has_touch=width == "phone", accept_downloads=True)
+    context.set_default_timeout(PATIENCE_MS)
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: _is_outside(request.url, demo.url) and complaints.append(request.url))
+    try:
+        page.goto(f"{demo.url}/?__theme={theme}")
+        page.wait_for_selector("#song input[type=file]", state="attached")
+        yield page
+    finally:
+        context.close()
+    assert complaints == []
+
+
+def _is_outside(url: str, own: str) -> bool:
+    return not url.startswith((own, own.replace("http", "ws"), "blob:", "data:"))
+
+
+def upload(page, song: Path) -> None:
+    page.set_input_files("#song input[type=file]", str(song))
+    page.wait_for_selector(f"#song :text('{song.stem[:8]}')")
+
+
+def separate(page, song: Path) -> None:
+    upload(page, song)
+    page.click("#start")
+    page.wait_for_selector(".mixer.ready")
+
+
+@contextmanager
+def separated(browser, demo, song, **kwargs) -> Iterator:
+    with opened(browser, demo, **kwargs) as page:
+        separate(page, song)
+        yield page
+
+
+def wait_for_gains(page, vocals: float, accompaniment: float) -> None:
+    """Of the audio graph itself, which follows within milliseconds."""
+    page.wait_for_function(
+        "([expected, off]) => unetSvsMixer.transport.stems.every("
+        "(stem, index) => Math.abs(stem.gain.gain.value - expected[index]) < off)",
+        arg=[[vocals, accompaniment], GAIN],
+    )
+
+
+def position(page) -> float:
+    return page.evaluate("unetSvsMixer.transport.position()")
+
+
+# Takes what both sources give at the same moment, and looks where in their buffers it is.
+HEARD = """async () => {
+  const { context, stems } = unetSvsMixer.transport;
+  const merger = context.createChannelMerger(stems.length);
+  stems.forEach((stem, index) => stem.fade.connect(merger, 0, index));
+  const tap = context.createScriptProcessor(1024, stems.length, 1);
+  const block = await new Promise((resolve) => {
+    let count = 0;
+    tap.onaudioprocess = ({ inputBuffer }) => {
+      count += 1;
+      if (count === 20) resolve(stems.map((_, index) => inputBuffer.getChannelData(index).slice()));
+    };
+    merger.connect(tap).connect(context.destination);
+  });
+  tap.disconnect();
+  return stems.map(({ buffer }, index) => {
+    const [left, right] = [buffer.getChannelData(0), buffer.getChannelData(buffer.numberOfChannels - 1)];
+    let [best, least] = [-1, Infinity];
+    for (let start = 0; start + 64 <= left.length; start++) {
+      let error = 0;
+      for (let i = 0; i < 64 && error < least; i++) {
+        error += Math.abs((left[start + i] + right[start + i]) / 2 - block[index][i]);
+      }
+      if (error < least) [best, least] = [start, error];
+    }
+    return { sample: best, error: least / 64 };
+  });
+}"""
+
+
+def assert_heard_together(page, earliest: float, latest: float) -> None:
+    heard = page.evaluate(HEARD)
+    assert max(found["error"] for found in heard) < 1e-5
+    samples = [found["sample"] for found in heard]
+    assert max(samples) - min(samples) <= 1
+    assert earliest * RATE <= samples[0] <= latest * RATE
+
+
+def assert_accessible(page, places: tuple[str, ...]) -> None:
+    if not AXE.exists() and "CI" not in os.environ:
+        pytest.skip("no axe-core: npm ci --prefix tests")
+    page.evaluate(AXE.read_text("utf-8"))
+    found = page.evaluate("places => axe.run({ include: places.map((place) => [place]) })", list(places))
+    assert len(found["passes"]) > 10
+    serious = [each for each in found["violations"] if each["impact"] in ("serious", "critical")]
+    assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in serious] == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_visitor_takes_a_song_apart_and_plays_with_it(browser, demo, song, width, theme):
+    with opened(browser, demo, width, theme) as page:
+        assert page.evaluate("document.body.classList.contains('dark')") == (theme == "dark")
+        separate(page, song)
+        assert page.locator(".mixer .title").inner_text() == "A song & its name"
+        page.click(".play")
+        page.wait_for_function("unetSvsMixer.transport.position() > 0.2")
+        wait_for_gains(page, 1, 1)
+
+        karaoke = page.locator(".karaoke")
+        karaoke.focus()
+        page.keyboard.press("Home")
+        wait_for_gains(page, 1, 0)
+        assert karaoke.get_attribute("aria-valuetext") == "voice only"
+        page.keyboard.press("End")
+        wait_for_gains(page, 0, 1)
+        assert karaoke.get_attribute("aria-valuetext") == "no voice"
+        karaoke.fill("50")
+        wait_for_gains(page, 0.5, 1)
+        karaoke.fill("0")
+        wait_for_gains(page, 1, 1)
+
+        vocals, accompaniment = (page.get_by_role("group", name=name) for name in ("vocals", "accompaniment"))
+        vocals.get_by_role("button", name="Mute").click()
+        wait_for_gains(page, 0, 1)
+        vocals.get_by_role("button", name="Mute").click()
+        accompaniment.get_by_role("button", name="Solo").click()
+        wait_for_gains(page, 0, 1)
+        assert accompaniment.get_by_role("button", name="Solo").get_attribute("aria-pressed") == "true"
+        accompaniment.get_by_role("button", name="Solo").click()
+        accompaniment.get_by_role("slider").fill("25")
+        wait_for_gains(page, 1, 0.25)
+
+        page.locator(".strip canvas").first.click(position={"x": 150, "y": 20})
+        share = 150 / page.locator(".strip .lane").first.bounding_box()["width"]
+        assert_heard_together(page, share * SECONDS, share * SECONDS + 3)
+        page.click(".play")
+        assert not page.evaluate("unetSvsMixer.transport.playing")
+
+        # Everything is inside the window, and the pictures are there.
+        assert page.evaluate("document.documentElement.scrollWidth") <= WIDTHS[width][0]
+        pictures = page.locator(".mixer img")
+        assert pictures.count() == 4
+        assert page.evaluate("[...document.querySelectorAll('.mixer img')].every((image) => image.naturalWidth > 99)")
+        assert_accessible(page, OURS)
+
+
+def test_seek_loop_and_end_keep_the_stems_together_within_one_sample(browser, demo, song):
+    with separated(browser, demo, song) as page:
+        page.click(".play")
+        for seconds in (7.3, 0.0, 3.00001):
+            page.evaluate("seconds => unetSvsMixer.transport.seek(seconds)", seconds)
+            assert_heard_together(page, seconds, seconds + 3)
+        # A region of a quarter of a second is repeated many times while it is listened to.
+        page.evaluate("unetSvsMixer.transport.setLoop(true, 5, 5.25)")
+        assert_heard_together(page, 4.9, 5.25)
+        assert 5 <= position(page) < 5.25
+        page.evaluate("unetSvsMixer.transport.setLoop(false)")
+        page.evaluate("seconds => unetSvsMixer.transport.seek(seconds)", SECONDS - 0.3)
+        page.wait_for_function("!unetSvsMixer.transport.playing")
+        assert position(page) == pytest.approx(SECONDS)
+        page.click(".play")
+        assert_heard_together(page, 0, 3)
+
+
+def test_a_region_is_dragged_and_repeated(browser, demo, song):
+    with separated(browser, demo, song) as page:
+        page.locator(".strip .lane").first.scroll_into_view_if_needed()
+        box = page.locator(".strip .lane").first.bounding_box()
+        page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 20)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 20, steps=4)
+        page.mouse.up()
+        loop = page.evaluate("unetSvsMixer.transport.loop")
+        assert loop["on"] and [loop["start"], loop["end"]] == pytest.approx([3, 6], abs=0.05)
+        assert page.locator(".loop").get_attribute("aria-pressed") == "true"
+        assert position(page) == pytest.approx(3, abs=0.05)
+        page.click(".loop")
+        assert not page.evaluate("unetSvsMixer.transport.loop.on")
+
+
+def test_the_keyboard_does_what_the_mouse_does(browser, demo, song):
+    with separated(browser, demo, song) as page:
+        page.locator(".seek").focus()
+        page.keyboard.press("Space")
+        page.wait_for_function("unetSvsMixer.transport.playing")
+        page.keyboard.press("1")
+        wait_for_gains(page, 0, 1)
+        page.keyboard.press("1")
+        page.keyboard.press("Shift+1")
+        wait_for_gains(page, 1, 0)
+        page.keyboard.press("k")
+        assert not page.evaluate("unetSvsMixer.transport.playing")
+        page.keyboard.press("0")
+        assert position(page) == 0
+        page.keyboard.press("l")
+        assert position(page) == 5
+        page.keyboard.press("[")
+        page.keyboard.press("l")
+        page.keyboard.press("]")
+        assert page.evaluate("unetSvsMixer.transport.loop") == {"on": True, "start": 5, "end": 10}
+        page.keyboard.press("r")
+        page.keyboard.press("j")
+        assert position(page) == 5 and not page.evaluate("unetSvsMixer.transport.loop.on")
+        page.keyboard.press("End")
+        assert position(page) == pytest.approx(SECONDS)
+
+
+def test_downloads_are_what_was_asked_for(browser, demo, song, tmp_path):
+    with separated(browser, demo, song) as page:
+        for which, format, name in (
+            ("Vocals", "FLAC", "A song & its name - vocals.flac"),
+            ("Accompaniment", "MP3", "A song & its name - accompaniment.mp3"),
+            ("All, as a zip", "WAV", "A song & its name - stems (wav).zip"),
+            ("All, as a zip", "WAV", "A song & its name - stems (wav).zip"),
+        ):
+            page.get_by_label(which, exact=True).check()
+            page.get_by_label(format, exact=True).check()
+            with page.expect_download() as download:
+                page.click("#save")
+            assert download.value.suggested_filename == name
+            download.value.save_as(tmp_path / name)
+        assert read_audio(tmp_path / "A song & its name - vocals.flac")[0].shape == (2, SECONDS * RATE)
+        with zipfile.ZipFile(tmp_path / name) as archive:
+            archive.extractall(tmp_path)
+        stems = [read_audio(tmp_path / f"A song & its name - {stem}.wav")[0] for stem in ("vocals", "accompaniment")]
+        assert np.abs(sum(stems) - read_audio(song)[0]).max() <= 2.0**-14
+
+
+def test_what_is_no_song_is_said_in_plain_words_and_the_page_goes_on(browser, demo, song, tmp_path):
+    text = tmp_path / "letters.mp3"
+    text.write_text("la la la")
+    with opened(browser, demo) as page:
+        page.click("#start")
+        page.wait_for_selector("#status [role=alert]:has-text('There is no song yet')")
+        upload(page, text)
+        page.click("#start")
+        page.wait_for_selector("#status [role=alert]:has-text('letters.mp3 is no audio file')")
+        page.wait_for_selector("[data-testid=toast-body]:has-text('letters.mp3 is no audio file')")
+        assert_accessible(page, ("#status",))
+        page.click("#song [aria-label='Remove this file'], #song [aria-label='Clear']")
+        separate(page, song)
+
+
+def test_a_separation_is_cancelled_and_the_page_goes_on(browser, demo, song, tmp_path):
+    long = write_song(tmp_path / "long.flac", noise(1, 800 * 8_000), 8_000)
+    with opened(browser, demo) as page:
+        upload(page, long)
+        page.click("#start")
+        page.wait_for_selector("#status progress[value]")
+        assert "of 13:20, " in page.locator("#status").inner_text()
+        assert page.locator("#start").is_disabled()
+        assert_accessible(page, ("#status",))
+        place = page.locator("#cancel").bounding_box()
+        page.click("#cancel")
+        page.wait_for_selector("#status :text('Cancelled.')")
+        assert page.locator("#cancel").bounding_box() == place
+        assert wait_until(lambda: demo.results == [])
+        page.click("#song [aria-label='Remove this file'], #song [aria-label='Clear']")
+        separate(page, song)
+
+
+def test_the_example_is_one_click_away(browser, demo):
+    with opened(browser, demo) as page:
+        page.click("text=Synthesised song.ogg")
+        page.wait_for_selector("#song [aria-label='Remove this file'], #song [aria-label='Clear']")
+        page.click("#start")
+        page.wait_for_selector(".mixer.ready")
+        assert page.locator(".mixer .title").inner_text() == "Synthesised song"
+
+
+def test_what_is_recorded_is_taken_apart(browser, demo):
+    with opened(browser, demo) as page:
+        page.get_by_role("tab", name="Record").click()
+        page.get_by_role("button", name="Record", exact=True).click()
+        page.wait_for_timeout(2_000)
+        page.get_by_role("button", name="Stop", exact=True).click()
+        page.wait_for_selector("#status :text('The recording is there')")
+        page.click("#start")
+        page.wait_for_selector(".mixer.ready")
+        assert page.evaluate("unetSvsMixer.transport.duration") > 1
+
+
+def test_the_stems_go_when_the_page_is_closed(browser, demo, song):
+    with separated(browser, demo, song) as page:
+        assert len(demo.results) >= 1
+        page.close()
+        assert wait_until(lambda: demo.results == [])
+
+
+def test_a_page_that_is_closed_stops_its_separation(browser, demo, song, tmp_path):
+    long = write_song(tmp_path / "long.flac", noise(1, 800 * 8_000), 8_000)
+    with opened(browser, demo) as page:
+        upload(page, long)
+        page.click("#start")
+        page.wait_for_selector("#status progress[value]")
+        page.close()
+        assert wait_until(lambda: demo.results == [])
+    with separated(browser, demo, song):
+        pass
