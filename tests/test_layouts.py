@@ -145,6 +145,8 @@ def test_the_layout_is_recognised_or_forced_and_a_wrong_one_is_refused(root, tmp
         ("musdb18", root / "dsd100", "--layout musdb18: no songs .* it looks like dsd100"),
         ("columns", root / "stem-rows", "--layout columns .* does not fit a data set with the columns track"),
         ("five-rows", root / "columns", "--layout five-rows .* does not fit"),
+        ("columns", root / "musdb18", "--layout columns|--dataset_name"),
+        ("stem-rows", tmp_path / "empty", "--dataset_name .*empty"),
         ("musdb19", root / "columns", "--layout musdb19 is unknown: use one of musdb18"),
         (None, tmp_path / "empty", "no songs found in .*empty"),
         (None, "no/such-data-set", "--dataset_name no/such-data-set is neither a folder nor a data set of the Hub"),

@@ -145,7 +145,14 @@ def decode_songs(
         with ThreadPoolExecutor(workers) as executor:
             futures = [executor.submit(attempt, item) for item in items]
             try:
-                progress = tqdm(futures, desc=description, unit="song", mininterval=1)
+                progress = tqdm(
+                    futures,
+                    desc=description,
+                    unit="song",
+                    mininterval=1,
+                    leave=description == "Decoding",
+                    disable=not logger.isEnabledFor(logging.WARNING),
+                )
                 return [result for result in (future.result() for future in progress) if result is not None]
             finally:
                 executor.shutdown(cancel_futures=True)

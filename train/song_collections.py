@@ -226,7 +226,7 @@ def open_hub_dataset(origin: str) -> datasets.DatasetDict:
         if (folder / "state.json").is_file():
             return datasets.DatasetDict({"train": datasets.load_from_disk(origin)})
         return datasets.load_dataset(origin)
-    except (FileNotFoundError, ConnectionError, datasets.exceptions.DatasetsError) as error:
+    except (FileNotFoundError, ConnectionError, ValueError, datasets.exceptions.DatasetsError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"--dataset_name {origin} is neither a folder nor a data set of the Hub: {reason}") from None
 

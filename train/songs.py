@@ -7,7 +7,7 @@ from pathlib import Path
 import datasets
 
 from .folder_layouts import STEM_STREAMS, audio_files, folder_songs, mir1k_songs, stem_file_songs
-from .song_collections import MUSDB18_VALIDATION, MUSDB_STEMS, assign_splits, complete_rows, song_rows_table
+from .song_collections import MUSDB18_VALIDATION, MUSDB_STEMS, complete_rows, song_rows_table
 from .stem_references import ALL_CHANNELS, derived_references, file_reference
 
 
@@ -87,7 +87,6 @@ __all__ = [
     "ALL_CHANNELS",
     "MUSDB18_VALIDATION",
     "STEM_STREAMS",
-    "assign_splits",
     "load_instrumentals",
     "load_mir1k",
     "load_musdb18",
