@@ -124,7 +124,7 @@ class AudioWriter:
         self.sampling_rate, self.num_channels = sampling_rate, num_channels
         self._partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
         self._num_written = 0
-        self._layout = LAYOUTS[num_channels - 1] if num_channels <= len(LAYOUTS) else f"{num_channels}c"
+        self._layout = LAYOUTS[num_channels - 1] if num_channels <= len(LAYOUTS) else f"{num_channels}C"
         try:
             self._file = open(self._partial, "wb")
         except OSError as error:

@@ -240,3 +240,10 @@ def test_no_system_ffmpeg_is_needed(tmp_path):
     empty.mkdir()
     done = run(sys.executable, "-c", code, song, env={"PATH": str(empty)})
     assert done.stdout.strip() == "(2, 44100)", done.stderr
+
+
+@pytest.mark.parametrize("channels", [9, 16, 64])
+def test_wav_holds_more_channels_than_any_loudspeakers_need(folder, channels):
+    waveform = noise(channels, 3_000)
+    path = write_song(folder / "many.wav", waveform, subtype="float")
+    assert np.array_equal(read_audio(path)[0], waveform)
