@@ -33,11 +33,19 @@ class Server:
         url: of the page.
         folder: all temporary files of the demo.
         log: what it has printed.
+        pid: of its process.
     """
 
     url: str
     folder: Path
     log: Path
+    pid: int
+
+    @property
+    def peak_memory(self) -> int:
+        """Most that the process has held at a time so far, in bytes."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return 1024 * int(status.split("VmHWM:")[1].split()[0])
 
     @property
     def results(self) -> list[Path]:
@@ -58,12 +66,12 @@ def running_demo(checkpoint: Path, folder: Path, uploaded: bool = False, **setti
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    server = Server(f"http://127.0.0.1:{port}", folder / "gradio", folder / "log.txt")
+    url, temporary, log = f"http://127.0.0.1:{port}", folder / "gradio", folder / "log.txt"
     environment = {
         **os.environ,
         "UNET_SVS_MODEL": str(checkpoint),
         "GRADIO_SERVER_PORT": str(port),
-        "GRADIO_TEMP_DIR": str(server.folder),
+        "GRADIO_TEMP_DIR": str(temporary),
         # Enough for a small network, and the browser needs the rest of the machine.
         "OMP_NUM_THREADS": "1",
         **settings,
@@ -72,9 +80,10 @@ def running_demo(checkpoint: Path, folder: Path, uploaded: bool = False, **setti
     if uploaded:
         script, where = "app.py", shutil.copytree(SPACE, folder / "uploaded")
         environment["PYTHONPATH"] = str(ROOT)
-    with open(server.log, "w") as log:
+    with open(log, "w") as written:
         command = [sys.executable, script]
-        process = subprocess.Popen(command, cwd=where, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, cwd=where, env=environment, stdout=written, stderr=subprocess.STDOUT)
+    server = Server(url, temporary, log, process.pid)
     try:
         _wait(server, process)
         yield server

@@ -43,9 +43,10 @@ def make_card(results_dir: str | Path) -> ModelCard:
     """The model card of what was trained and scored.
 
     Args:
-        results_dir: folder of `training.json` (`model_name`, `recipe`, `flags` that were given over the recipe, and
-            `data`, a list of `name`, `what`, `songs`, `minutes` and `terms`) and of results of `train.evaluate`, for
-            the floor, the oracle and one model, on any number of data sets.
+        results_dir: folder of `training.json` (`model_name`, `recipe`, `flags` that were given over the recipe, a
+            `note` where there is more to say of the run, and `data`, a list of `name`, `what`, `songs`, `minutes` and
+            `terms`) and of results of `train.evaluate`, for the floor, the oracle and one model, on any number of data
+            sets.
 
     Returns:
         The card, with the model's scores in its metadata.
@@ -69,6 +70,7 @@ def make_card(results_dir: str | Path) -> ModelCard:
         **_shape(config),
         recipe=training["recipe"],
         flags=", ".join(f"`--{name} {value}`" for name, value in flags.items()),
+        note=training.get("note"),
         steps=f"{trained['max_train_steps']:,}",
         batch_size=trained["train_batch_size"] * trained["gradient_accumulation_steps"],
         **{name: trained[name] for name in ("learning_rate", "warmup_steps", "mixed_precision", "ema_decay", "seed")},
