@@ -6,6 +6,7 @@ import torch
 
 from modeling_unet_svs import UNetSVSConfig
 from modeling_unet_svs.checkpoint_loading import load_checkpoint
+from train.arguments import parse_arguments
 from train.initial_model import initial_model
 
 from .conftest import small_config
@@ -62,3 +63,9 @@ def test_the_weights_of_the_finished_run_are_complete(training_root, checkpoint,
     before, after = weights_of(checkpoint), weights_of(training_root / "tuned on")
     assert before.keys() == after.keys()
     assert any(not torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_checkpoint_and_songs_are_all_that_has_to_be_said(checkpoint, model):
+    config, training, _ = parse_arguments(["--model_name_or_path", str(checkpoint), "--musdb_dir", "x"])
+    assert config.to_diff_dict()["hidden_sizes"] == list(model.config.hidden_sizes)
+    assert training.output_dir == "runs/unet-svs"

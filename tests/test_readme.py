@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -86,3 +87,14 @@ def test_every_file_that_is_linked_is_there():
         assert not link.endswith(".png") or (ROOT / link).stat().st_size < 400_000, link
     for name in re.findall(r"`(\w+\.py)`", README):
         assert (ROOT / "modeling_unet_svs" / name).is_file(), name
+
+
+def test_its_scores_are_those_of_the_results():
+    for stem, rows in {"vocals": 2, "accompaniment": 2}.items():
+        for metric, statistic in (("sdr", "mean"), ("museval", "median")):
+            values = []
+            for model in ("mixture", "full_band", "irm"):
+                path = ROOT / "train" / "results" / f"musdb18-7s_test_{model}.json"
+                values.append(json.loads(path.read_text())["summary"][metric][stem]["sdr"][statistic])
+            assert " | ".join(f"{value:.2f}" for value in values) in README
+        assert len(re.findall(rf"^\| {stem}, ", README, flags=re.MULTILINE)) == rows

@@ -24,7 +24,9 @@ DEFAULT_RECIPE = "full_band"
 class TrainingArguments(DataArguments):
     """What to train on, for how long, and where to write."""
 
-    output_dir: str = field(metadata={"help": "Folder for the model, its checkpoints and its logs."})
+    output_dir: str = field(
+        default="runs/unet-svs", metadata={"help": "Folder for the model, its checkpoints and its logs."}
+    )
     recipe: str | None = field(
         default=None, metadata={"help": "Name in train/recipes/, or a path to a JSON file; full_band if not given."}
     )
