@@ -140,12 +140,7 @@ def _wire(events: PageEvents, given: _Input, result: _Output, settings: Settings
     )
     separation.success(lambda: _buttons(busy=False), outputs=buttons, **OWN)
     separation.failure(lambda: _buttons(busy=False), outputs=buttons, **OWN)
-    given.cancel.click(
-        lambda: (*_buttons(busy=False), message_html("Cancelled.")),
-        outputs=[*buttons, given.status],
-        cancels=[separation],
-        **OWN,
-    )
+    given.cancel.click(events.cancel, **OWN)
 
 
 def _buttons(busy: bool) -> tuple[gr.Button, gr.Button]:

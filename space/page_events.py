@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +33,7 @@ class PageEvents:
 
     def __init__(self, job: SeparationJob, folders: ResultFolders):
         self.job, self.folders = job, folders
+        self._cancelled: dict[str, threading.Event] = {}
 
     def separate_for_page(self, song: str | None, request: gr.Request) -> Iterator[tuple]:
         """A visitor's song.
@@ -46,16 +49,18 @@ class PageEvents:
             gr.Error: in plain words, a song that cannot be taken apart.
         """
         folder = self.folders.new()
+        cancelled = self._cancelled[request.session_hash] = threading.Event()
         try:
-            for step in self._steps(song, folder, MIXER_FORMAT):
-                if not isinstance(step, SeparatedSong):
+            with closing(self._steps(song, folder, MIXER_FORMAT)) as steps:
+                for step in steps:
+                    if cancelled.is_set():
+                        break
+                    if isinstance(step, SeparatedSong):
+                        yield self._result(step, folder, request.session_hash)
+                        return
                     yield progress_html(step), gr.skip(), gr.skip(), gr.skip()
-                    continue
-                n_fft = self.job.model.config.n_fft
-                pictures = draw_pictures(step.stems, step.mask, step.num_samples, n_fft, folder)
-                step = replace(step, mask=None)
-                self.folders.give(folder, request.session_hash)
-                yield message_html(_summary(step)), gr.Column(visible=True), mixer_value(step, pictures), step
+            self.folders.delete(folder)
+            yield message_html("Cancelled."), gr.skip(), gr.skip(), gr.skip()
         except gr.Error as error:
             self.folders.delete(folder)
             yield message_html(str(error.message), error=True), gr.skip(), gr.skip(), gr.skip()
@@ -63,6 +68,18 @@ class PageEvents:
         except BaseException:
             self.folders.delete(folder)
             raise
+        finally:
+            self._cancelled.pop(request.session_hash, None)
+
+    def cancel(self, request: gr.Request) -> None:
+        """Ends a visitor's separation at its next step; the page then says so itself.
+
+        Args:
+            request: of the visitor.
+        """
+        # Gradio's own `cancels` would answer beside the separation, so that either could have the last word.
+        if cancelled := self._cancelled.get(request.session_hash):
+            cancelled.set()
 
     def separate_for_api(self, song: str | None, format: str) -> Iterator[tuple]:
         """A program's song.
@@ -116,6 +133,12 @@ class PageEvents:
             request: of the visitor.
         """
         self.folders.forget(request.session_hash)
+
+    def _result(self, song: SeparatedSong, folder: Path, visitor: str) -> tuple:
+        pictures = draw_pictures(song.stems, song.mask, song.num_samples, self.job.model.config.n_fft, folder)
+        song = replace(song, mask=None)
+        self.folders.give(folder, visitor)
+        return message_html(_summary(song)), gr.Column(visible=True), mixer_value(song, pictures), song
 
     def _steps(self, song: str | None, folder: Path, format: str) -> Iterator[Waiting | Progress | SeparatedSong]:
         if song is None:

@@ -28,7 +28,7 @@ SWITCHES = (
     *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
 )
 WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
-PATIENCE_MS = 15_000
+PATIENCE_MS = 30_000
 RATE = 16_000
 SECONDS = 12
 OURS = (".unet-svs-header", "#status", ".mixer", "#checkpoint")
