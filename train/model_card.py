@@ -22,10 +22,12 @@ from modeling_unet_svs import UNetSVSConfig, UNetSVSModel
 
 from .arguments import TrainingArguments, read_recipe
 from .model_card_scores import CollectionScores, evaluation_results, leakage, read_collections, worst_songs
+from .paper_claim_report import table
 
 FOLDER = Path(__file__).resolve().parent
 TEMPLATE = FOLDER / "model_card_template.md"
 TRAINING = "training.json"
+PAPER_CLAIM = Path("paper_claim") / "paper_claim.json"
 TERMS = "https://zenodo.org/records/1117372"
 
 
@@ -79,6 +81,7 @@ def make_card(results_dir: str | Path) -> ModelCard:
         collections=[_section(collection) for collection in collections],
         worst=next(filter(None, map(worst_songs, collections)), None),
         leakage=list(filter(None, map(leakage, collections))),
+        claim=_claim(results_dir / PAPER_CLAIM),
     )
 
 
@@ -107,6 +110,19 @@ def _shape(config: UNetSVSConfig) -> dict[str, Any]:
         "highest_frequency": round(config.num_bins * config.sampling_rate / config.n_fft),
         "sources": " and ".join(config.sources),
     }
+
+
+def _claim(path: Path) -> dict[str, Any] | None:
+    """What `train.paper_claim` found: its settings, the table, and what the skip connections gain in NSDR."""
+    if not path.is_file():
+        return None
+    claim = json.loads(path.read_text(encoding="utf-8"))
+    nsdr: dict[tuple[str, str], list[float]] = {}
+    for row in claim["rows"]:
+        if row["metric"] == "nsdr":
+            nsdr.setdefault((row["data"], row["stem"]), []).append(row["mean"])
+    gains = [f"{unet - twin:+.2f} dB ({stem}, {data})" for (data, stem), (unet, twin) in nsdr.items()]
+    return {**claim, "table": table(claim["rows"]), "gains": ", ".join(gains)}
 
 
 def _section(collection: CollectionScores) -> dict[str, Any]:
