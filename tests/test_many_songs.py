@@ -85,10 +85,13 @@ def test_two_processes_do_each_song_once_and_report_what_one_process_does(separa
 
 
 def test_what_a_killed_process_has_not_finished_is_done_at_the_next_start(separate, checkpoint):
-    write_song(Path("music/album/1.wav"), noise(1, 100 * NUM_SAMPLES))
+    os.rename(SONGS[0], b"music/No text: \xff.wav")  # the first in order
+    write_song(Path(SONGS[1]), noise(1, 100 * NUM_SAMPLES))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8:strict"}
     command = [sys.executable, "-m", "modeling_unet_svs", "separate", "music", "--model", str(checkpoint)]
-    killed = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)})
-    assert killed.stdout.readline()  # the first song is done, and the second takes a while
+    killed = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
+    assert killed.stdout.readline() == b"separated/No text: \xff/vocals.wav\n"
+    # The second song takes a while.
     killed.kill()
     killed.communicate()
     songs = separate("music")
