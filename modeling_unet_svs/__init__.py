@@ -1,26 +1,48 @@
 """Takes a song apart into vocals and accompaniment with the deep U-Net of Jansson et al. (ISMIR 2017)."""
 
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
-from transformers.pipelines import PIPELINE_REGISTRY
+from .auto_classes import register_on_import
 
-from .audio_reading import AudioFileError
-from .configuration_unet_svs import UNetSVSConfig
-from .feature_extraction_unet_svs import UNetSVSFeatureExtractor
-from .modeling_unet_svs import UNetSVSModel, UNetSVSOutput
-from .pipeline_unet_svs import UNetSVSPipeline
-from .stream import SeparationStream
+if TYPE_CHECKING:
+    from .audio_reading import AudioFileError
+    from .configuration_unet_svs import UNetSVSConfig
+    from .feature_extraction_unet_svs import UNetSVSFeatureExtractor
+    from .modeling_unet_svs import UNetSVSModel, UNetSVSOutput
+    from .pipeline_unet_svs import UNetSVSPipeline
+    from .stream import SeparationStream
 
 __version__ = "0.1.0"
 
 #: Folder of the checkpoint that comes with this package: full band, stereo, 44.1 kHz.
 DEFAULT_CHECKPOINT = str(Path(__file__).parent / "checkpoint")
 
-AutoConfig.register(UNetSVSConfig.model_type, UNetSVSConfig, exist_ok=True)
-AutoModel.register(UNetSVSConfig, UNetSVSModel, exist_ok=True)
-AutoFeatureExtractor.register(UNetSVSConfig, UNetSVSFeatureExtractor, exist_ok=True)
-PIPELINE_REGISTRY.register_pipeline("audio-to-audio", pipeline_class=UNetSVSPipeline, pt_model=AutoModel)
+# Imported when they are asked for: torch and transformers take seconds.
+_MODULES = {
+    "AudioFileError": "audio_reading",
+    "SeparationStream": "stream",
+    "UNetSVSConfig": "configuration_unet_svs",
+    "UNetSVSFeatureExtractor": "feature_extraction_unet_svs",
+    "UNetSVSModel": "modeling_unet_svs",
+    "UNetSVSOutput": "modeling_unet_svs",
+    "UNetSVSPipeline": "pipeline_unet_svs",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f".{_MODULES[name]}", __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})
+
+
+register_on_import()
 
 __all__ = [
     "DEFAULT_CHECKPOINT",

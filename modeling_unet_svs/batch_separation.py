@@ -1,34 +1,26 @@
-"""Many files and folders to stems: what goes where, progress, and what failed."""
+"""Many songs to stems, by one process or several: progress, what failed, and a report."""
 
 from __future__ import annotations
 
+import json
+import os
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Iterable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from .audio_reading import AudioFileError
 from .file_separation import separate_file
+from .memory_fallback import with_less_memory
 from .modeling_unet_svs import UNetSVSModel
+from .processes import Processes
+from .song_list import Song, list_songs
 
-# Of files in folders; a file that is named itself is recognised by its content.
-SUFFIXES = {
-    *(".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".aiff", ".aif", ".wma", ".wv", ".ape"),
-    *(".mp4", ".mkv", ".webm", ".mov", ".avi", ".flv"),
-}
 ALL_STEMS = "all"
-
-
-@dataclass(frozen=True)
-class Song:
-    """A file to separate, and the folder of its stems."""
-
-    path: Path
-    folder: Path
 
 
 def separate_all(
@@ -41,8 +33,10 @@ def separate_all(
     subtype: str | None,
     batch_size: int,
     overwrite: bool,
+    report: Path | None = None,
+    processes: Processes | None = None,
 ) -> int:
-    """Separates files and folders of files, one after the other; a broken one is reported and the rest go on.
+    """Separates files and folders of files; a broken one is told and the rest go on.
 
     Args:
         inputs: audio or video files, and folders of them.
@@ -52,60 +46,49 @@ def separate_all(
         format: ending of the outputs.
         subtype: "16", "24" or "float"; `None` for each input's own.
         batch_size: patches that the network takes at once.
-        overwrite: whether stems that are there are replaced; otherwise songs that have them are left out.
+        overwrite: whether stems that are there are replaced; otherwise only those that are missing are made.
+        report: file for a line of JSON for each song, the same whatever the number of processes.
+        processes: that share the songs; this one alone if `None`.
 
     Returns:
-        How many inputs failed.
+        How many inputs failed, in all processes.
 
     Raises:
-        ValueError: no such stem, or an output folder that cannot be made; before any work.
+        ValueError: no such stem, or an output folder or a report that cannot be made; before any work.
     """
+    processes = processes or Processes()
     names = model.config.stems if stem == ALL_STEMS else (stem,)
     if stem not in (ALL_STEMS, *model.config.stems):
         raise ValueError(f"--stem {stem}: the model has {', '.join(model.config.stems)}, or all.")
-    try:
-        output_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"--output-dir {output_dir} cannot be made: {error.strerror}.") from None
-    failed = 0
-    planned: dict[Path, Path] = {}
+    _make_folder("--output-dir", output_dir)
+    if report is not None:
+        _make_folder("--report", report.parent)
+        if report.is_dir():
+            raise ValueError(f"--report {report} is a folder: name a file.")
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        for song in _songs(inputs, output_dir):
-            if isinstance(song, AudioFileError):
-                failed += _report(song, progress)
-                continue
-            outputs = {name: song.folder / f"{name}.{format}" for name in names}
-            there = [output for output in outputs.values() if output.exists()]
-            if song.folder in planned:
-                error = AudioFileError(song.path, f"would write where the stems of {planned[song.folder]} are.")
-                failed += _report(error, progress)
-                continue
-            planned[song.folder] = song.path
-            if there and not overwrite:
-                _say(f"{song.path}: left out, {there[0]} is there already (--overwrite replaces it).", progress)
-                continue
-            task = progress.add_task(song.path.name, total=None)
-            try:
-                scale = separate_file(
-                    model,
-                    song.path,
-                    outputs,
-                    subtype=subtype,
-                    batch_size=batch_size,
-                    progress_callback=partial(_advance, progress, task),
-                )
-            except (ValueError, OSError) as error:
-                progress.remove_task(task)
-                failed += _report(error, progress)
-                continue
-            progress.update(task, completed=1, total=1)
-            if scale != 1:
-                _say(scaled_message(song.path, scale), progress)
-            for output in outputs.values():
-                print(output)
-    return failed
+    shown = processes.is_main and console.is_terminal
+    with Progress(*columns, console=console, disable=not shown) as progress:
+        songs: list[Song] = []
+        if processes.is_main:
+            songs = list_songs(inputs, output_dir, names, format)
+            _say_what_is_there(songs, overwrite, progress)
+        # From one process, since what the others find may be there because the first has begun.
+        songs = processes.broadcast(songs)
+        waiting = [index for index, song in enumerate(songs) if song.status == "waiting"]
+        mine = waiting[processes.index :: processes.count]
+        total = progress.add_task("songs", total=len(mine), visible=len(mine) > 1)
+        for index in mine:
+            batch_size = _separate(songs[index], model, subtype, batch_size, overwrite, progress)
+            progress.advance(total)
+        for index, song in processes.gather([(index, songs[index]) for index in mine]):
+            songs[index] = song
+        num_failed = sum(song.status == "failed" for song in songs)
+        if report is not None and processes.is_main:
+            _write_report(report, songs)
+            if num_failed:
+                _say(f"{num_failed} of {len(songs)} failed: see {report}.", progress)
+    return num_failed
 
 
 def scaled_message(song: str | Path, scale: float) -> str:
@@ -118,28 +101,69 @@ def scaled_message(song: str | Path, scale: float) -> str:
     return f"{song}: stems made quieter by a factor of {scale:.4f}, or they would clip."
 
 
-def _songs(inputs: Iterable[Path], output_dir: Path) -> Iterator[Song | AudioFileError]:
-    for path in inputs:
-        if not path.is_dir():
-            yield Song(path, output_dir / path.stem)
+def _separate(
+    song: Song, model: UNetSVSModel, subtype: str | None, batch_size: int, overwrite: bool, progress: Progress
+) -> int:
+    """Separates a song, notes in it what came of it, and returns the batch size that there is memory for."""
+    outputs = {path.stem: path for path in map(Path, song.outputs)} if overwrite else song.missing()
+    task = progress.add_task(Path(song.input).name, total=None)
+    begun = time.perf_counter()
+
+    def advance(done: int, total: int | None) -> None:
+        song.num_samples = done
+        progress.update(task, completed=done, total=total)
+
+    def work(batch_size: int) -> float:
+        return separate_file(
+            model, song.input, outputs, subtype=subtype, batch_size=batch_size, progress_callback=advance
+        )
+
+    try:
+        scale, batch_size = with_less_memory(work, model, batch_size, partial(_say, progress=progress))
+    except (ValueError, OSError) as error:
+        song.fail(error)
+        song.num_samples = None
+        _say(song.error, progress)
+    else:
+        song.status = "done"
+        if scale != 1:
+            _say(scaled_message(song.input, scale), progress)
+        for output in outputs.values():
+            print(output, flush=True)
+    finally:
+        progress.remove_task(task)
+    song.seconds = round(time.perf_counter() - begun, 3)
+    return batch_size
+
+
+def _say_what_is_there(songs: Iterable[Song], overwrite: bool, progress: Progress) -> None:
+    """Tells of the songs that cannot be done, and leaves out those that are finished."""
+    for song in songs:
+        if song.status == "failed":
+            _say(song.error, progress)
             continue
-        found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-        if not found:
-            yield AudioFileError(path, "has no audio files in it.")
-        for file in found:
-            yield Song(file, output_dir / file.relative_to(path).with_suffix(""))
+        missing = {} if overwrite else song.missing()
+        there = [output for output in song.outputs if not overwrite and Path(output) not in missing.values()]
+        if there:
+            song.status = "waiting" if missing else "skipped"
+            what = "not made again" if missing else "left out"
+            _say(f"{song.input}: {what}, {there[0]} is there already (--overwrite replaces it).", progress)
 
 
-def _advance(progress: Progress, task: TaskID, done: int, total: int | None) -> None:
-    progress.update(task, completed=done, total=total)
+def _make_folder(option: str, folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"{option} {folder} cannot be made: {error.strerror}.") from None
 
 
-def _report(error: Exception, progress: Progress) -> int:
-    _say(str(error), progress)
-    return 1
+def _write_report(path: Path, songs: Iterable[Song]) -> None:
+    partial_path = path.with_name(f".{path.name}.partial")
+    partial_path.write_text("".join(f"{json.dumps(asdict(song))}\n" for song in songs))
+    os.replace(partial_path, path)
 
 
-def _say(message: str, progress: Progress) -> None:
+def _say(message: str | None, progress: Progress) -> None:
     if progress.disable:
         print(f"unet-svs: {message}", file=sys.stderr)
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import torch
 from huggingface_hub import ModelCard
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
 from safetensors import SafetensorError
@@ -14,14 +15,18 @@ from .configuration_unet_svs import UNetSVSConfig
 from .modeling_unet_svs import UNetSVSModel
 
 
-def load_checkpoint(model: str | Path) -> UNetSVSModel:
+def load_checkpoint(model: str | Path, dtype: torch.dtype = torch.float32) -> UNetSVSModel:
     """Loads a model to separate with.
+
+    Weights that are stored in the type that is asked for stay where they are, in the mapped file, which processes
+    share; others are converted one by one.
 
     Args:
         model: folder of a checkpoint, or a model id on the Hugging Face Hub.
+        dtype: of the weights.
 
     Returns:
-        The model in evaluation mode, float32, on the CPU.
+        The model in evaluation mode, on the CPU.
 
     Raises:
         ValueError: no such folder or id, a model of another kind, or weights that are damaged or not all there; one
@@ -35,7 +40,7 @@ def load_checkpoint(model: str | Path) -> UNetSVSModel:
         if kind != UNetSVSConfig.model_type:
             raise ValueError(f"its config.json is for a model of type {kind!r}, not {UNetSVSConfig.model_type!r}.")
         loaded, report = UNetSVSModel.from_pretrained(
-            name, dtype="float32", use_safetensors=True, output_loading_info=True
+            name, dtype=dtype, use_safetensors=True, output_loading_info=True
         )
     except (OSError, HfHubHTTPError, HFValidationError) as error:
         if Path(name).is_dir():

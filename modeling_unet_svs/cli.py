@@ -34,7 +34,9 @@ app = typer.Typer(
 
 @app.command()
 def separate(
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Audio or video files, folders, or -.")],
+    inputs: Annotated[
+        list[Path] | None, typer.Argument(metavar="INPUT...", help="Audio or video files, folders, or -.")
+    ] = None,
     output_dir: Annotated[Path, typer.Option(help="Stems go to OUTPUT_DIR/SONG/STEM.FORMAT.")] = Path("separated"),
     model: Annotated[str | None, typer.Option(help=MODEL_HELP)] = None,
     stem: Annotated[str, typer.Option(help="vocals, accompaniment (or another stem of the model), or all.")] = "all",
@@ -46,23 +48,35 @@ def separate(
     dtype: Annotated[Dtype, typer.Option(help="Of the network; auto takes the fastest on the device.")] = Dtype.auto,
     batch_size: Annotated[int, typer.Option(min=1, help="Patches that the network takes at once.")] = 4,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace stems that are already there.")] = False,
+    files_from: Annotated[Path | None, typer.Option(help="List of more INPUTs, one in a line.")] = None,
+    report: Annotated[Path | None, typer.Option(help="JSON lines: what became of each song.")] = None,
 ) -> None:
     """Take songs apart into stems of their length, rate and channels, which add up to the song.
 
     With - for a song, it comes through standard input, and the stem that --stem names goes to standard output.
+    Launched as several processes, by accelerate launch -m modeling_unet_svs separate, each does its share.
     """
     from .batch_separation import scaled_message, separate_all
+    from .processes import joined_processes
+    from .song_list import read_list
     from .standard_streams import STANDARD_INPUT, separate_standard_input
 
-    loaded = _load(model, device.value, dtype.value)
+    inputs = [*(inputs or []), *(read_list(files_from) if files_from else [])]
+    if not inputs:
+        raise ValueError("no songs: give at least one INPUT, or a list of them with --files-from.")
+    if STANDARD_INPUT in inputs and len(inputs) > 1:
+        raise ValueError("standard input (-) goes alone: give no other INPUT.")
     how = {"format": format.value, "subtype": subtype.value if subtype else None, "batch_size": batch_size}
-    if STANDARD_INPUT in inputs:
-        if len(inputs) > 1:
-            raise ValueError("standard input (-) goes alone: give no other INPUT.")
-        scale = separate_standard_input(loaded, stem, **how)
-        if scale != 1:
-            print(f"unet-svs: {scaled_message('standard input', scale)}", file=sys.stderr)
-    elif separate_all(inputs, output_dir, model=loaded, stem=stem, overwrite=overwrite, **how):
+    with joined_processes(device.value) as processes:
+        loaded = _load(model, device.value, dtype.value)
+        if STANDARD_INPUT in inputs:
+            scale = separate_standard_input(loaded, stem, **how)
+            if scale != 1:
+                print(f"unet-svs: {scaled_message('standard input', scale)}", file=sys.stderr)
+            return
+        batch = {"model": loaded, "stem": stem, "overwrite": overwrite, "report": report, "processes": processes}
+        num_failed = separate_all(inputs, output_dir, **batch, **how)
+    if num_failed:
         raise typer.Exit(FAILED)
 
 
@@ -95,16 +109,18 @@ def _load(model: str | None, device: str, dtype: str) -> UNetSVSModel:
     logging.disable_progress_bar()
     chosen_device, reason = choose_device(device)
     chosen_dtype = choose_dtype(dtype, chosen_device)
-    loaded = load_checkpoint(model or _default())
+    loaded = load_checkpoint(model or _default(), chosen_dtype)
     if sys.stderr.isatty() or reason.startswith("the GPU cannot"):
         name = str(chosen_dtype).removeprefix("torch.")
         print(f"unet-svs: computing on {chosen_device} in {name}: {reason}", file=sys.stderr)
-    # Half-precision convolutions are faster with the channels last.
-    return loaded.to(chosen_device, chosen_dtype, memory_format=torch.channels_last)
+    # Convolutions are faster with the channels last, in half precision above all.
+    return loaded.to(chosen_device, memory_format=torch.channels_last)
 
 
 def main() -> None:
     """Runs the command; exits with 0 (all good), 1 (some failed), 2 (wrong usage) or 130 (interrupted)."""
+    # Names of files need not be text.
+    sys.stdout.reconfigure(errors="surrogateescape")
     try:
         app()
     except ValueError as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .audio_reading import AudioFileError
 from .file_separation import separate_file
+from .memory_fallback import with_less_memory
 from .modeling_unet_svs import UNetSVSModel
 
 #: Instead of a file's name.
@@ -43,7 +44,12 @@ def separate_standard_input(
         with open(song, "wb") as file:
             shutil.copyfileobj(sys.stdin.buffer, file)
         try:
-            scale = separate_file(model, song, {stem: output}, subtype=subtype, batch_size=batch_size)
+            scale, _ = with_less_memory(
+                lambda size: separate_file(model, song, {stem: output}, subtype=subtype, batch_size=size),
+                model,
+                batch_size,
+                lambda message: print(f"unet-svs: {message}", file=sys.stderr),
+            )
         except AudioFileError as error:
             raise AudioFileError("standard input", error.args[1]) from None
         with open(output, "rb") as file:

@@ -109,8 +109,19 @@ def test_what_is_there_stays_there(unet_svs, tmp_path):
     assert done.returncode == OK
     assert_one_line(done.stderr, "song.wav", "vocals.wav is there already", "--overwrite")
     assert vocals.read_text() == "mine"
+    assert (tmp_path / "separated" / "song" / "accompaniment.wav").is_file()
     assert unet_svs("song.wav", "--overwrite").returncode == OK
     assert read_audio(vocals)[0].shape == (2, 9_000)
+
+
+def test_songs_come_from_a_list(unet_svs, tmp_path):
+    for name in ("a.wav", "music/ü b.flac"):
+        write_song(tmp_path / name, noise(1, 9_000))
+    (tmp_path / "list.txt").write_bytes("a.wav\r\n\nmusic/ü b.flac\n".encode())
+    done = unet_svs("--files-from", "list.txt", "--stem", "vocals", "--report", "reports/all.jsonl")
+    assert done.returncode == OK, done.stderr
+    assert done.stdout.splitlines() == ["separated/a/vocals.wav", "separated/ü b/vocals.wav"]
+    assert len((tmp_path / "reports" / "all.jsonl").read_text().splitlines()) == 2
 
 
 def test_where_it_would_clip_both_stems_are_scaled_by_the_same_factor(unet_svs, tmp_path):
@@ -176,6 +187,7 @@ def test_an_output_folder_that_cannot_be_written(unet_svs, tmp_path):
         (["--subtype", "8"], "8"),
         (["--batch-size", "0"], "--batch-size"),
         (["--nonsense"], "--nonsense"),
+        (["--files-from", "no list"], "--files-from no list cannot be read: No such file"),
     ],
 )
 def test_wrong_usage_is_told_before_any_work(unet_svs, tmp_path, arguments, part):
@@ -185,6 +197,12 @@ def test_wrong_usage_is_told_before_any_work(unet_svs, tmp_path, arguments, part
     assert part in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "separated").exists()
+
+
+def test_no_songs_at_all(command):
+    done = command("separate")
+    assert done.returncode == USAGE
+    assert_one_line(done.stderr, "no songs", "--files-from")
 
 
 def damaged_checkpoints(checkpoint: Path, folder: Path) -> dict[str, tuple[Path | str, str]]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from modeling_unet_svs import devices
+from modeling_unet_svs import DEFAULT_CHECKPOINT, devices
+from modeling_unet_svs.audio_reading import read_audio
+from modeling_unet_svs.checkpoint_loading import load_checkpoint
 from modeling_unet_svs.devices import choose_device, choose_dtype
+from train.scores import sdr
 
 CPU = torch.device("cpu")
 
@@ -36,3 +39,13 @@ def test_auto_takes_bfloat16_on_a_cpu_that_has_it(monkeypatch, multiplies, expec
     assert choose_dtype("auto", CPU) == expected
     assert choose_dtype("float32", CPU) == torch.float32
     assert choose_dtype("bfloat16", CPU) == torch.bfloat16
+
+
+def test_bfloat16_moves_the_stems_sdr_by_less_than_a_fiftieth_of_a_decibel(musdb_dir):
+    full, half = load_checkpoint(DEFAULT_CHECKPOINT), load_checkpoint(DEFAULT_CHECKPOINT, torch.bfloat16)
+    for path in sorted(musdb_dir.glob("test/*.stem.mp4"))[:3]:
+        (mixture, rate), (vocals, _) = read_audio(path), read_audio(path, audio_stream=4)
+        true = {"vocals": vocals, "accompaniment": mixture - vocals}
+        expected, found = (model.separate(mixture, rate) for model in (full, half))
+        for stem, waveform in true.items():
+            assert abs(sdr(waveform, found[stem]) - sdr(waveform, expected[stem])) < 0.02

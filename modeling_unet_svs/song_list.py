@@ -1,0 +1,112 @@
+"""Files, folders and lists to songs: what goes where, and what has been done."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from .audio_reading import AudioFileError
+
+# Of files in folders; a file that is named itself is recognised by its content.
+SUFFIXES = {
+    *(".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".aiff", ".aif", ".wma", ".wv", ".ape"),
+    *(".mp4", ".mkv", ".webm", ".mov", ".avi", ".flv"),
+}
+
+
+@dataclass
+class Song:
+    """A song, and what has become of it: a line of the report.
+
+    Attributes:
+        input: path of the song.
+        outputs: paths of its stems, of which the names are the files'.
+        status: "waiting", "done", "skipped" (its stems were all there) or "failed".
+        error: why it failed, one line.
+        seconds: that the separation took.
+        num_samples: of the song, for each channel.
+    """
+
+    input: str
+    outputs: list[str] = field(default_factory=list)
+    status: Literal["waiting", "done", "skipped", "failed"] = "waiting"
+    error: str | None = None
+    seconds: float | None = None
+    num_samples: int | None = None
+
+    def missing(self) -> dict[str, Path]:
+        """Path of each stem that is not there."""
+        return {path.stem: path for path in map(Path, self.outputs) if not path.exists()}
+
+    def fail(self, error: Exception) -> None:
+        """Notes why it failed."""
+        self.status, self.error = "failed", str(error)
+
+
+def read_list(path: Path) -> list[Path]:
+    """Reads a list of inputs.
+
+    Args:
+        path: of a text file with a path in each line; empty lines are passed over.
+
+    Returns:
+        The paths, in order.
+
+    Raises:
+        ValueError: a list that cannot be read.
+    """
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise ValueError(f"--files-from {path} cannot be read: {error.strerror}.") from None
+    return [Path(os.fsdecode(line)) for line in lines if line.strip()]
+
+
+def list_songs(inputs: Iterable[Path], output_dir: Path, stems: Iterable[str], format: str) -> list[Song]:
+    """Lists the songs of files and folders, in an order that depends on nothing else.
+
+    Args:
+        inputs: audio or video files, and folders of them.
+        output_dir: stems go to `output_dir/SONG/STEM.FORMAT`, those of a folder's files to the same subfolders; it is
+            passed over where it lies in one of the folders.
+        stems: names of those to be made.
+        format: ending of the outputs.
+
+    Returns:
+        The songs, waiting; those that cannot be done, such as two with the same outputs, have failed.
+    """
+    songs: list[Song] = []
+    first: dict[Path, Path] = {}
+    for path, folder in _found(inputs, output_dir):
+        song = Song(str(path))
+        if folder is None:
+            song.fail(AudioFileError(path, "has no audio files in it."))
+        elif folder in first:
+            song.fail(AudioFileError(path, f"would write where the stems of {first[folder]} are."))
+        else:
+            first[folder] = path
+            song.outputs = [str(folder / f"{stem}.{format}") for stem in stems]
+        songs.append(song)
+    return songs
+
+
+def _found(inputs: Iterable[Path], output_dir: Path) -> Iterator[tuple[Path, Path | None]]:
+    """Each song and the folder of its stems; a folder without songs and `None`."""
+    made = output_dir.resolve()
+    for path in inputs:
+        if not path.is_dir():
+            yield path, output_dir / path.stem
+            continue
+        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+        if path.resolve() in made.parents:
+            files = [file for file in files if made not in file.resolve().parents]
+        if not files:
+            yield path, None
+        for file in files:
+            yield file, output_dir / file.relative_to(path).with_suffix("")
+
+
+__all__ = ["Song", "list_songs", "read_list"]

@@ -1,0 +1,141 @@
+"""Many songs on several processes: each once, what is finished left out, what is broken told in a report."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from modeling_unet_svs import batch_separation
+from modeling_unet_svs.audio_reading import read_audio
+from modeling_unet_svs.batch_separation import separate_all
+from modeling_unet_svs.memory_fallback import with_less_memory
+
+from .conftest import ROOT, noise, run, write_song
+
+NUM_SONGS, NUM_SAMPLES = 4, 20_000
+SONGS = [f"music/album/{index}.wav" for index in range(NUM_SONGS)]
+BROKEN = "music/album/broken.wav"
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    """A folder of songs, one of them broken."""
+    monkeypatch.chdir(tmp_path)
+    for index, song in enumerate(SONGS):
+        write_song(tmp_path / song, noise(1, NUM_SAMPLES, seed=index))
+    Path(BROKEN).write_text("no song")
+    return tmp_path
+
+
+@pytest.fixture
+def separate(here, model):
+    """Separates in this process, as the command does without a launcher, and returns the report."""
+
+    def call(*inputs: str, output_dir: str = "separated", overwrite: bool = False) -> list[dict]:
+        how = {"stem": "all", "format": "wav", "subtype": None, "batch_size": 4, "overwrite": overwrite}
+        failed = separate_all(map(Path, inputs), Path(output_dir), model=model, report=Path("report.jsonl"), **how)
+        songs = read_report("report.jsonl")
+        assert failed == statuses(songs).count("failed")
+        return songs
+
+    return call
+
+
+def read_report(name: str) -> list[dict]:
+    return [json.loads(line) for line in Path(name).read_text().splitlines()]
+
+
+def statuses(songs: list[dict]) -> list[str]:
+    return [song["status"] for song in songs]
+
+
+def test_two_processes_do_each_song_once_and_report_what_one_process_does(separate, checkpoint):
+    launch = (sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "-m")
+    port = str(20_000 + os.getpid() % 10_000)
+    done = run(
+        *(*launch, "modeling_unet_svs", "separate", "music", "--output-dir", "two", "--report", "two.jsonl"),
+        *("--model", checkpoint, "--dtype", "float32"),
+        env={"PYTHONPATH": str(ROOT), "MASTER_PORT": port},
+        cwd=Path.cwd(),
+    )
+    assert done.returncode == 1, done.stderr
+    songs = read_report("two.jsonl")
+    assert [song["input"] for song in songs] == [*SONGS, BROKEN]
+    assert statuses(songs) == ["done"] * NUM_SONGS + ["failed"]
+    assert [song["num_samples"] for song in songs] == [NUM_SAMPLES] * NUM_SONGS + [None]
+    assert songs[-1]["error"].startswith(f"{BROKEN}: is no audio file")
+    assert "1 of 5 failed: see two.jsonl" in done.stderr
+    assert sorted(done.stdout.split()) == sorted(path for song in songs[:-1] for path in song["outputs"])
+
+    alone = separate("music", output_dir="one")
+    as_two = json.loads(json.dumps(alone).replace('"one/', '"two/'))
+    assert [{**song, "seconds": 0} for song in as_two] == [{**song, "seconds": 0} for song in songs]
+    for stem in Path("one").rglob("*.wav"):
+        assert np.allclose(read_audio(stem)[0], read_audio(Path("two", *stem.parts[1:]))[0], atol=2.0**-14)
+
+    assert statuses(separate("music", output_dir="two")) == ["skipped"] * NUM_SONGS + ["failed"]
+
+
+def test_what_a_killed_process_has_not_finished_is_done_at_the_next_start(separate, checkpoint):
+    os.rename(SONGS[0], b"music/No text: \xff.wav")  # the first in order
+    write_song(Path(SONGS[1]), noise(1, 100 * NUM_SAMPLES))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8:strict"}
+    command = [sys.executable, "-m", "modeling_unet_svs", "separate", "music", "--model", str(checkpoint)]
+    killed = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
+    assert killed.stdout.readline() == b"separated/No text: \xff/vocals.wav\n"
+    # The second song takes a while.
+    killed.kill()
+    killed.communicate()
+    songs = separate("music")
+    assert statuses(songs)[0] == "skipped"
+    assert set(statuses(songs)[1:-1]) <= {"done", "skipped"}
+    for song, stems in ((song["input"], song["outputs"]) for song in songs[:-1]):
+        assert np.abs(sum(read_audio(stem)[0] for stem in stems) - read_audio(song)[0]).max() <= 2.0**-14
+
+
+def test_only_the_stems_that_are_missing_are_made(separate):
+    separate("music")
+    vocals, accompaniment = (Path(f"separated/album/0/{stem}.wav") for stem in ("vocals", "accompaniment"))
+    expected = accompaniment.read_bytes()
+    vocals.write_text("mine")
+    accompaniment.unlink()
+    assert statuses(separate("music")) == ["done", *["skipped"] * (NUM_SONGS - 1), "failed"]
+    assert (vocals.read_text(), accompaniment.read_bytes()) == ("mine", expected)
+
+
+def test_stems_within_the_folder_of_the_songs_are_no_songs(separate):
+    first = separate("music", output_dir="music/stems")
+    again = separate("music", output_dir="music/stems")
+    assert [song["input"] for song in first] == [song["input"] for song in again]
+
+
+def test_a_report_that_cannot_be_written_is_told_before_any_work(separate, monkeypatch, model):
+    monkeypatch.setattr(batch_separation, "separate_file", None)
+    how = {"stem": "all", "format": "wav", "subtype": None, "batch_size": 4, "overwrite": False}
+    with pytest.raises(ValueError, match="--report .*broken.wav"):
+        separate_all([Path("music")], Path("separated"), model=model, report=Path(BROKEN, "report.jsonl"), **how)
+    with pytest.raises(ValueError, match="--report music"):
+        separate_all([Path("music")], Path("separated"), model=model, report=Path("music"), **how)
+
+
+def test_a_full_gpu_gets_smaller_batches_and_then_the_cpu():
+    model, said, tried = SimpleNamespace(device=torch.device("cuda"), dtype=torch.float32), [], []
+    model.to = lambda device, dtype: vars(model).update(device=device, dtype=dtype)
+
+    def work(batch_size: int) -> str:
+        tried.append((model.device.type, batch_size))
+        if model.device.type == "cuda":
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return "stems"
+
+    assert with_less_memory(work, model, 4, said.append) == ("stems", 1)
+    assert tried == [("cuda", 4), ("cuda", 2), ("cuda", 1), ("cpu", 1)]
+    assert ["--batch-size 2" in said[0], "--batch-size 1" in said[1], "CPU" in said[2], len(said)] == [True] * 3 + [3]

@@ -1,0 +1,69 @@
+"""What is imported, when: torch and transformers by those who need them, in whichever order."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+import modeling_unet_svs
+
+from .conftest import run
+
+HEAVY = ("torch", "transformers")
+# A process in which what is heavy cannot be imported, as where it is not installed.
+WITHOUT = f"import sys; sys.modules.update(dict.fromkeys({HEAVY}))\n"
+LOADING = """
+folder = sys.argv[1]
+assert type(AutoConfig.from_pretrained(folder)).__module__ == "modeling_unet_svs.configuration_unet_svs"
+assert type(AutoModel.from_pretrained(folder)).__module__ == "modeling_unet_svs.modeling_unet_svs"
+extractor = AutoFeatureExtractor.from_pretrained(folder)
+assert type(extractor).__module__ == "modeling_unet_svs.feature_extraction_unet_svs"
+assert type(pipeline("audio-to-audio", model=folder)).__module__ == "modeling_unet_svs.pipeline_unet_svs"
+"""
+AUTO_CLASSES = "from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, pipeline\n"
+
+
+def python(code: str, *arguments: str) -> None:
+    done = run(sys.executable, "-c", f"import sys\n{code}", *arguments)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["separate", "--help"], ["info", "--help"]])
+def test_help_needs_neither_torch_nor_transformers(arguments):
+    python(f"{WITHOUT}from modeling_unet_svs.cli import main; sys.argv[1:] = {arguments}; main()")
+
+
+def test_audio_is_read_resampled_and_written_without_torch_and_transformers():
+    modules = ("audio_reading", "audio_writing", "resampling", "sample_queue")
+    python(WITHOUT + "\n".join(f"import modeling_unet_svs.{module}" for module in modules))
+
+
+LOADING_ALONE = """
+import modeling_unet_svs
+assert not {"torch", "transformers"} & {*sys.modules}
+from modeling_unet_svs.checkpoint_loading import load_checkpoint
+load_checkpoint(sys.argv[1])
+assert "transformers.pipelines" not in sys.modules  # they bring tokenizers, images and videos
+"""
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        f"{LOADING_ALONE}{AUTO_CLASSES}",
+        f"{AUTO_CLASSES}import modeling_unet_svs\n",
+        f"from modeling_unet_svs import UNetSVSPipeline\n{AUTO_CLASSES}",
+    ],
+    ids=["package first", "auto classes first", "pipeline first"],
+)
+def test_the_auto_classes_and_the_pipeline_know_the_model_in_whichever_order_they_are_imported(order):
+    python(order + LOADING, modeling_unet_svs.DEFAULT_CHECKPOINT)
+
+
+def test_all_public_names_are_there_and_no_others():
+    for name in modeling_unet_svs.__all__:
+        assert getattr(modeling_unet_svs, name) is not None
+    assert set(modeling_unet_svs.__all__) < set(dir(modeling_unet_svs))
+    with pytest.raises(AttributeError, match="no_such_name"):
+        modeling_unet_svs.no_such_name  # noqa: B018
