@@ -19,6 +19,7 @@ Format = Enum("Format", {name: name for name in FORMATS})
 Subtype = Enum("Subtype", {name: name for name in SUBTYPES})
 Device = Enum("Device", {name: name for name in ("auto", "cpu", "cuda", "mps")})
 Dtype = Enum("Dtype", {name: name for name in ("auto", "float32", "bfloat16", "float16")})
+ExportFormat = Enum("ExportFormat", {"onnx": "onnx"})
 FAILED, USAGE = 1, 2
 
 MODEL_HELP = "Folder or Hub id; the one that comes along if not given."
@@ -88,6 +89,31 @@ def info(
     from .checkpoint_info import print_info
 
     print_info(model or _default(), _load(model, "cpu", "float32"))
+
+
+@app.command()
+def export(
+    output: Annotated[Path, typer.Option(help="Files go to OUTPUT/onnx/.")],
+    model: Annotated[str | None, typer.Argument(help=MODEL_HELP)] = None,
+    format: Annotated[ExportFormat, typer.Option(help="Of the graph.")] = ExportFormat.onnx,
+) -> None:
+    """Write the network for runtimes other than PyTorch, in full and in half precision.
+
+    separation.json beside it says what a runner has to know: rate, spectrogram, context and stems.
+    """
+    import logging
+
+    # It would say at each export that torchvision, which has no part in this, is not installed.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    try:
+        from .onnx_export import export_onnx
+
+        print(export_onnx(_load(model, "cpu", "float32"), output))
+    except ImportError as error:
+        raise ValueError(f'{error}: pip install "unet-svs[export]"') from None
+    except OSError as error:
+        print(f"unet-svs: {output} cannot be written: {error}", file=sys.stderr)
+        raise typer.Exit(FAILED) from None
 
 
 def _default() -> str:
