@@ -5,8 +5,7 @@ from typing import Literal
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
-MIN_SAMPLING_RATE = 4_000
-MAX_SAMPLING_RATE = 192_000
+from .resampling import MAX_SAMPLING_RATE, MIN_SAMPLING_RATE
 
 
 @strict

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ from transformers.utils import ModelOutput
 
 from .configuration_unet_svs import UNetSVSConfig
 from .separation import separate
-from .spectrogram import fold_bands, magnitude_of, stft, unfold_bands
+from .spectrogram import fold_bands, magnitude_of, overlap_add, stft, unfold_bands
 from .stream import DEFAULT_BATCH_SIZE, SeparationStream
 
 MASK_ACTIVATIONS = {"sigmoid": torch.sigmoid, "softplus": nn.functional.softplus}
@@ -251,7 +252,10 @@ class UNetSVSModel(PreTrainedModel):
         Raises:
             ValueError: NaN or infinite samples, no samples, or a shape, rate or batch size out of range.
         """
-        return separate(self, waveform, sampling_rate, batch_size, progress_callback)
+        stems = separate(self, waveform, sampling_rate, batch_size, progress_callback)
+        if isinstance(waveform, torch.Tensor):
+            return {name: torch.from_numpy(stem).to(waveform.device) for name, stem in stems.items()}
+        return stems
 
     def stream(
         self, sampling_rate: int, num_channels: int, *, batch_size: int = DEFAULT_BATCH_SIZE
@@ -270,6 +274,34 @@ class UNetSVSModel(PreTrainedModel):
             ValueError: a rate, number of channels or batch size out of range.
         """
         return SeparationStream(self, sampling_rate, num_channels, batch_size)
+
+    def estimate_sources(self, waveform: np.ndarray, num_patches: int) -> np.ndarray:
+        """The sources of the frames that neighbouring patches keep; what [`SeparationStream`] is made of.
+
+        Args:
+            waveform: float32 `(num_groups, num_channels, num_samples)`, all the frames of the patches.
+            num_patches: how many patches those are.
+
+        Returns:
+            float32 `(num_groups, num_sources, num_channels, any number)`: the kept frames added up, windowed and not
+            divided by `synthesis_envelope`.
+        """
+        with _evaluation(self):
+            groups = torch.from_numpy(waveform).to(self.device)
+            return torch.stack([self._added_up_frames(group, num_patches) for group in groups]).cpu().numpy()
+
+    def _added_up_frames(self, waveform: torch.Tensor, num_patches: int) -> torch.Tensor:
+        """`(num_channels, samples)` with context to `(num_sources, num_channels, samples)` of the kept frames."""
+        config = self.config
+        num_kept = config.num_frames - 2 * config.context_frames
+        kept = slice(config.context_frames, config.context_frames + num_kept)
+        spectrum = stft(waveform, config.n_fft, config.hop_length)
+        patches = magnitude_of(spectrum).unfold(-1, config.num_frames, num_kept).permute(2, 0, 1, 3)
+        masks = self.estimate_masks(patches)[..., kept].permute(1, 2, 3, 0, 4).flatten(-2)
+        mixture = spectrum[..., config.context_frames : config.context_frames + num_patches * num_kept]
+        # Twice as fast as a product of real and complex numbers, which makes the real ones complex.
+        masked = torch.view_as_complex(torch.view_as_real(mixture) * masks[..., None])
+        return overlap_add(masked, config.n_fft, config.hop_length)
 
     def _magnitude(self, waveform: torch.Tensor, name: str, middle: tuple[int, ...]) -> torch.Tensor:
         """Magnitudes of `(batch, *middle, num_samples)`, with zeros at the end to fill the last frames."""
@@ -291,6 +323,18 @@ class UNetSVSModel(PreTrainedModel):
         frequency = bins * (self.config.sampling_rate / self.config.n_fft)
         inside = (frequency <= label_bandwidth[:, None]).to(distance.dtype)
         return (distance * inside).sum() / inside.sum().clamp(min=1)
+
+
+@contextmanager
+def _evaluation(model: nn.Module) -> Iterator[None]:
+    """Context in which a model is in evaluation mode and records no gradients."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.train(was_training)
 
 
 UNetSVSModel.register_for_auto_class("AutoModel")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import os
 import tempfile
 from pathlib import Path
@@ -12,14 +11,11 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from .graph_description import FILE_NAME, GraphDescription
 from .modeling_unet_svs import UNetSVSModel
 
 FOLDER = "onnx"
-DESCRIPTION = "separation.json"
 DTYPES = {"model.onnx": torch.float32, "model_fp16.onnx": torch.float16}
-FORMAT_VERSION = 1
-# Of the configuration, what a runner needs to know beside the graph.
-FIELDS = ("sampling_rate", "num_channels", "n_fft", "hop_length", "num_frames", "context_frames", "num_bands")
 
 
 class MaskNetwork(nn.Module):
@@ -60,26 +56,6 @@ class MaskNetwork(nn.Module):
         return torch.export.export(self, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},), strict=True)
 
 
-def describe(model: UNetSVSModel) -> dict[str, object]:
-    """All that a runner needs to know beside the graph, as `separation.json` holds it.
-
-    Args:
-        model: that is exported.
-
-    Returns:
-        Values by name, fit for JSON.
-    """
-    config = model.config
-    return {
-        "format_version": FORMAT_VERSION,
-        **{name: getattr(config, name) for name in FIELDS},
-        "window": "periodic_hann",
-        "sources": list(config.sources),
-        "residual": config.residual,
-        "stems": list(config.stems),
-    }
-
-
 def export_onnx(model: UNetSVSModel, output_dir: str | Path) -> Path:
     """Writes `onnx/model.onnx`, `onnx/model_fp16.onnx` and `onnx/separation.json`.
 
@@ -103,8 +79,8 @@ def export_onnx(model: UNetSVSModel, output_dir: str | Path) -> Path:
     with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as partial:
         for name, dtype in DTYPES.items():
             _write_graph(MaskNetwork(model, dtype), Path(partial) / name)
-        (Path(partial) / DESCRIPTION).write_text(json.dumps(describe(model), indent=2) + "\n")
-        for name in (*DTYPES, DESCRIPTION):
+        GraphDescription.of(model.config).write(Path(partial) / FILE_NAME)
+        for name in (*DTYPES, FILE_NAME):
             os.replace(Path(partial) / name, folder / name)
     return folder
 
@@ -120,4 +96,4 @@ def _write_graph(network: MaskNetwork, path: Path) -> None:
     program.save(path)
 
 
-__all__ = ["MaskNetwork", "describe", "export_onnx"]
+__all__ = ["MaskNetwork", "export_onnx"]

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import torch
 
+from .numpy_spectrogram import synthesis_envelope
 from .sample_queue import SampleQueue
-from .spectrogram import magnitude_of, overlap_add, stft, synthesis_envelope
 
 if TYPE_CHECKING:
-    from .modeling_unet_svs import UNetSVSModel
+    from .configuration_unet_svs import UNetSVSConfig
+    from .graph_description import GraphDescription
+
+
+class SourceEstimator(Protocol):
+    """What separates patches, in whatever runtime."""
+
+    @property
+    def config(self) -> UNetSVSConfig | GraphDescription:
+        """Says the rate, the spectrogram and the stems."""
+
+    def estimate_sources(self, waveform: np.ndarray, num_patches: int) -> np.ndarray:
+        """The sources of the frames that neighbouring patches keep.
+
+        Args:
+            waveform: float32 `(num_groups, config.num_channels, num_samples)`, all the frames of the patches.
+            num_patches: how many patches those are.
+
+        Returns:
+            float32 `(num_groups, num_sources, config.num_channels, any number)`: the kept frames added up, windowed
+            and not divided by `synthesis_envelope`.
+        """
 
 
 class PatchSeparator:
@@ -22,24 +42,22 @@ class PatchSeparator:
     patch before; masks therefore change between frames only, and the inverse transform blends neighbouring frames.
 
     Args:
-        model: on any device.
+        model: that estimates the sources.
         num_groups: streams of `config.num_channels` channels each, which run side by side.
         batch_size: patches that the network takes at once.
     """
 
-    def __init__(self, model: UNetSVSModel, num_groups: int, batch_size: int):
+    def __init__(self, model: SourceEstimator, num_groups: int, batch_size: int):
         self.model, self.num_groups, self.batch_size = model, num_groups, batch_size
         config = model.config
         self._overlap = config.n_fft - config.hop_length
-        self._kept_frames = config.num_frames - 2 * config.context_frames
-        self._patch_samples = self._kept_frames * config.hop_length
+        self._patch_samples = (config.num_frames - 2 * config.context_frames) * config.hop_length
         self._context_samples = config.context_frames * config.hop_length
         num_rows = num_groups * config.num_channels
         self._queue = SampleQueue(num_rows)
         self._history = np.zeros((num_rows, self._context_samples + self._overlap), dtype=np.float32)
-        self._tail = torch.zeros(
-            num_groups, len(config.sources), config.num_channels, self._overlap, device=model.device
-        )
+        self._tail = np.zeros((num_groups, len(config.sources), config.num_channels, self._overlap), dtype=np.float32)
+        self._envelope = synthesis_envelope(config.n_fft, config.hop_length)
         # The first frame begins before the first sample, so that every sample has all the frames that can hold it.
         self._before_first = self._overlap
         self._num_pushed = self._num_estimated = 0
@@ -98,32 +116,19 @@ class PatchSeparator:
         num_samples = num_patches * self._patch_samples
         samples = np.concatenate([self._history, self._queue.get(self._missing_samples(num_patches))], axis=1)
         self._history = samples[:, num_samples:]
-        waveform = torch.from_numpy(samples).reshape(self.num_groups, config.num_channels, -1).to(self.model.device)
-        estimated = torch.stack([self._added_up_frames(group, num_patches) for group in waveform])
+        waveform = samples.reshape(self.num_groups, config.num_channels, -1)
+        estimated = self.model.estimate_sources(waveform, num_patches)
         estimated[..., : self._overlap] += self._tail
-        self._tail = estimated[..., num_samples:].clone()
-        envelope = synthesis_envelope(config.n_fft, config.hop_length, estimated.device)
-        by_hop = estimated[..., :num_samples].unflatten(-1, (-1, config.hop_length)) / envelope
+        self._tail = estimated[..., num_samples:].copy()
+        by_hop = estimated[..., :num_samples].reshape(*estimated.shape[:-1], -1, config.hop_length) / self._envelope
         skipped = min(self._before_first, num_samples)
         self._before_first -= skipped
         self._num_estimated += num_samples - skipped
-        return by_hop.flatten(-2)[..., skipped:].cpu().numpy()
-
-    def _added_up_frames(self, waveform: torch.Tensor, num_patches: int) -> torch.Tensor:
-        """`(num_channels, samples)` with context to `(num_sources, num_channels, samples)` of the kept frames."""
-        config = self.model.config
-        kept = slice(config.context_frames, config.context_frames + self._kept_frames)
-        spectrum = stft(waveform, config.n_fft, config.hop_length)
-        patches = magnitude_of(spectrum).unfold(-1, config.num_frames, self._kept_frames).permute(2, 0, 1, 3)
-        masks = self.model.estimate_masks(patches)[..., kept].permute(1, 2, 3, 0, 4).flatten(-2)
-        mixture = spectrum[..., config.context_frames : config.context_frames + num_patches * self._kept_frames]
-        # Twice as fast as a product of real and complex numbers, which makes the real ones complex.
-        masked = torch.view_as_complex(torch.view_as_real(mixture) * masks[..., None])
-        return overlap_add(masked, config.n_fft, config.hop_length)
+        return by_hop.reshape(*estimated.shape[:-1], num_samples)[..., skipped:]
 
     def _join(self, estimates: list[np.ndarray]) -> np.ndarray:
         empty = np.zeros((*self._tail.shape[:3], 0), dtype=np.float32)
         return estimates[0] if len(estimates) == 1 else np.concatenate([empty, *estimates], axis=-1)
 
 
-__all__ = ["PatchSeparator"]
+__all__ = ["PatchSeparator", "SourceEstimator"]

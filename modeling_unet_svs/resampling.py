@@ -7,7 +7,8 @@ try:
 except ImportError:  # a model loaded as remote code runs at its own rate without it
     soxr = None
 
-
+MIN_SAMPLING_RATE = 4_000
+MAX_SAMPLING_RATE = 192_000
 # Samples of the lower of two rates that soxr keeps to itself at most; 1,400 were measured over all kinds of ratios.
 MAX_HELD_SAMPLES = 2048
 
@@ -46,4 +47,4 @@ class Resampler:
         return self._stream.resample_chunk(np.ascontiguousarray(block.T), last=last).T
 
 
-__all__ = ["MAX_HELD_SAMPLES", "Resampler"]
+__all__ = ["MAX_HELD_SAMPLES", "MAX_SAMPLING_RATE", "MIN_SAMPLING_RATE", "Resampler"]

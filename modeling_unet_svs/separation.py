@@ -1,30 +1,29 @@
-"""Separation of whole waveforms, numpy or torch, of any rate, channels and length."""
+"""Separation of whole waveforms of any rate, channels and length."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
+from .patches import SourceEstimator
 from .stream import DEFAULT_BATCH_SIZE, SeparationStream, as_float32
 
 if TYPE_CHECKING:
-    from .modeling_unet_svs import UNetSVSModel
+    import torch
 
-Waveform = TypeVar("Waveform", np.ndarray, torch.Tensor)
 BLOCK_SECONDS = 10
 
 
 def separate(
-    model: UNetSVSModel,
-    waveform: Waveform,
+    model: SourceEstimator,
+    waveform: np.ndarray | torch.Tensor,
     sampling_rate: int,
     batch_size: int = DEFAULT_BATCH_SIZE,
     progress_callback: Callable[[int, int], None] | None = None,
-) -> dict[str, Waveform]:
-    """Takes a mixture apart; see [`UNetSVSModel.separate`], which is the same.
+) -> dict[str, np.ndarray]:
+    """Takes a mixture apart; see [`UNetSVSModel.separate`].
 
     Args:
         model: that separates.
@@ -34,7 +33,7 @@ def separate(
         progress_callback: called with the samples done and all samples.
 
     Returns:
-        A stem of the waveform's shape and kind, float32, for each name in `config.stems`.
+        A stem of the waveform's shape, float32, for each name in `config.stems`.
 
     Raises:
         ValueError: a waveform, rate or batch size that cannot be used; the message says which.
@@ -60,10 +59,7 @@ def separate(
         done = _store(stems, index, done, stream.flush())
         if progress_callback:
             progress_callback(index * num_samples + done, total)
-    shaped = {name: stem.reshape(mixture.shape) for name, stem in stems.items()}
-    if isinstance(waveform, torch.Tensor):
-        return {name: torch.from_numpy(stem).to(waveform.device) for name, stem in shaped.items()}
-    return shaped
+    return {name: stem.reshape(mixture.shape) for name, stem in stems.items()}
 
 
 def _store(stems: dict[str, np.ndarray], index: int, start: int, blocks: dict[str, np.ndarray] | None) -> int:

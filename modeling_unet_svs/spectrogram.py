@@ -71,22 +71,6 @@ def overlap_add(spectrum: torch.Tensor, n_fft: int, hop_length: int) -> torch.Te
     return added.flatten(-2)[..., : (num_frames - 1) * hop_length + n_fft]
 
 
-def synthesis_envelope(n_fft: int, hop_length: int, device: torch.device | str | None = None) -> torch.Tensor:
-    """Sum of all squared windows over one hop, by which added-up frames are divided where every frame is there.
-
-    Args:
-        n_fft: window length in samples.
-        hop_length: step between frames in samples.
-        device: where to make it.
-
-    Returns:
-        float32 tensor `(hop_length,)`: entry `i` is for the samples at `i` modulo `hop_length` after a frame's start.
-    """
-    squared = hann_window(n_fft, device) ** 2
-    padded = nn.functional.pad(squared, (0, -n_fft % hop_length))
-    return padded.reshape(-1, hop_length).sum(0)
-
-
 def fold_bands(magnitude: torch.Tensor, num_bands: int) -> torch.Tensor:
     """Bins into channels: bin `k` goes to row `k // num_bands`, of the channel that has `k % num_bands` as band.
 
@@ -119,4 +103,4 @@ def unfold_bands(folded: torch.Tensor, num_bands: int) -> torch.Tensor:
     return rows.transpose(2, 3).reshape(batch, channels // num_bands, num_rows * num_bands, num_frames)
 
 
-__all__ = ["fold_bands", "hann_window", "magnitude_of", "overlap_add", "stft", "synthesis_envelope", "unfold_bands"]
+__all__ = ["fold_bands", "hann_window", "magnitude_of", "overlap_add", "stft", "unfold_bands"]

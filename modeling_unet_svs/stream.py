@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
-from .configuration_unet_svs import MAX_SAMPLING_RATE, MIN_SAMPLING_RATE
-from .patches import PatchSeparator
-from .resampling import MAX_HELD_SAMPLES, Resampler
+from .patches import PatchSeparator, SourceEstimator
+from .resampling import MAX_HELD_SAMPLES, MAX_SAMPLING_RATE, MIN_SAMPLING_RATE, Resampler
 from .sample_queue import SampleQueue
 
 if TYPE_CHECKING:
-    from .modeling_unet_svs import UNetSVSModel
+    import torch
 
 MAX_CHANNELS = 64
 DEFAULT_BATCH_SIZE = 4
@@ -29,7 +25,7 @@ class SeparationStream:
     however the mixture is cut into blocks. Memory does not grow with the length of the stream.
 
     Args:
-        model: in whose evaluation mode all is done.
+        model: [`UNetSVSModel`], in whose evaluation mode all is done, or an [`OnnxSeparator`].
         sampling_rate: of mixture and stems in Hz, 4000 to 192000.
         num_channels: of mixture and stems. A model of fewer channels takes them in turn; where its channels are not
             filled, the last is repeated.
@@ -40,7 +36,7 @@ class SeparationStream:
     """
 
     def __init__(
-        self, model: UNetSVSModel, sampling_rate: int, num_channels: int, batch_size: int = DEFAULT_BATCH_SIZE
+        self, model: SourceEstimator, sampling_rate: int, num_channels: int, batch_size: int = DEFAULT_BATCH_SIZE
     ):
         if not MIN_SAMPLING_RATE <= sampling_rate <= MAX_SAMPLING_RATE or int(sampling_rate) != sampling_rate:
             raise ValueError(
@@ -117,10 +113,9 @@ class SeparationStream:
         repeated = (
             np.pad(resampled, ((0, self._num_repeated), (0, 0)), mode="edge") if self._num_repeated else resampled
         )
-        with evaluation(self.model):
-            estimated = self._separator.push(repeated)
-            if last:
-                estimated = np.concatenate([estimated, self._separator.flush()], axis=-1)
+        estimated = self._separator.push(repeated)
+        if last:
+            estimated = np.concatenate([estimated, self._separator.flush()], axis=-1)
         num_groups, num_sources, num_channels, num_samples = estimated.shape
         rows = estimated.transpose(1, 0, 2, 3).reshape(num_sources, num_groups * num_channels, num_samples)
         rows = rows[:, : self.num_channels].reshape(num_sources * self.num_channels, num_samples)
@@ -137,18 +132,6 @@ class SeparationStream:
         return stems
 
 
-@contextmanager
-def evaluation(model: torch.nn.Module) -> Iterator[None]:
-    """Context in which a model is in evaluation mode and records no gradients."""
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        model.train(was_training)
-
-
 def as_float32(waveform: np.ndarray | torch.Tensor) -> np.ndarray:
     """A copy of a waveform as finite float32, full scale 1.
 
@@ -161,9 +144,9 @@ def as_float32(waveform: np.ndarray | torch.Tensor) -> np.ndarray:
     Raises:
         ValueError: another type, or samples that are NaN or infinite.
     """
-    if isinstance(waveform, torch.Tensor):
+    if hasattr(waveform, "detach"):  # a tensor: PyTorch is not imported for the question
         waveform = waveform.detach().cpu()
-        waveform = (waveform.float() if waveform.dtype == torch.bfloat16 else waveform).numpy()
+        waveform = (waveform.float() if str(waveform.dtype) == "torch.bfloat16" else waveform).numpy()
     waveform = np.asarray(waveform)
     if waveform.dtype.kind == "i":
         return (waveform / -float(np.iinfo(waveform.dtype).min)).astype(np.float32)
