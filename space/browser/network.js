@@ -11,7 +11,8 @@ export class Network {
     }
     const card = device === "wasm" ? null : await navigator.gpu?.requestAdapter();
     if (device === "webgpu" && !card) throw new Error("This browser gives no graphics card to pages (WebGPU).");
-    if (card) {
+    const isReal = card && !(card.info?.isFallbackAdapter ?? card.isFallbackAdapter);
+    if (isReal || device === "webgpu") {
       try {
         const half = precision ? precision === "fp16" : card.features.has("shader-f16");
         return await Network.start(await import("onnxruntime-web/webgpu"), config, folder, "webgpu", half);
@@ -24,12 +25,13 @@ export class Network {
   }
 
   static async start(ort, config, folder, device, half) {
+    ort.env.logLevel = "error";
     ort.env.wasm.wasmPaths = new URL("./", import.meta.url).href;
     const url = new URL(`onnx/${half ? "model_fp16" : "model"}.onnx`, folder);
     const response = await fetch(url);
     if (!response.ok) throw new Error(`The network's file ${url.pathname} is missing on this page's host.`);
     const bytes = new Uint8Array(await response.arrayBuffer());
-    const session = await ort.InferenceSession.create(bytes, { executionProviders: [device] });
+    const session = await ort.InferenceSession.create(bytes, { executionProviders: [device], logSeverityLevel: 3 });
     return new Network(ort, config, session, device);
   }
 
