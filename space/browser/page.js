@@ -34,6 +34,10 @@ function left(seconds) {
 
 function choose(chosen) {
   file = chosen;
+  // Beside the button, whichever way it came.
+  const files = new DataTransfer();
+  files.items.add(file);
+  find("song").files = files.files;
   say(`${file.name} is there: take it apart.`);
 }
 
