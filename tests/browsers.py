@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -19,6 +22,23 @@ SWITCHES = (
 )
 WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
 PATIENCE_MS = 30_000
+# Counts what the page paints, and notes how many frames there were at each thing that it said.
+WATCH_FRAMES = """() => {
+  const said = (window.said = []);
+  const status = document.querySelector("#status");
+  let [frames, last, longest] = [0, 0, 0];
+  const paint = (now) => {
+    if (last) longest = Math.max(longest, now - last);
+    [frames, last] = [frames + 1, now];
+    requestAnimationFrame(paint);
+  };
+  requestAnimationFrame(paint);
+  new MutationObserver(() => {
+    const text = status.querySelector("p").textContent;
+    if (text === "Separating…") longest = 0;
+    said.push({ text, frames, longest, now: performance.now() });
+  }).observe(status, { subtree: true, childList: true, characterData: true });
+}"""
 
 
 @contextmanager
@@ -68,6 +88,25 @@ def _is_outside(url: str, own: str) -> bool:
     return not url.startswith((f"{own}/", own.replace("http", "ws"), "blob:", "data:"))
 
 
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *args) -> None:
+        pass
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """Files as any static host gives them, until the context ends; the value is their address.
+
+    Args:
+        folder: that they are in.
+    """
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=folder))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+
+
 def assert_accessible(page, places: tuple[str, ...]) -> None:
     """Fails where axe-core finds something serious.
 
@@ -84,4 +123,4 @@ def assert_accessible(page, places: tuple[str, ...]) -> None:
     assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in serious] == []
 
 
-__all__ = ["PATIENCE_MS", "WIDTHS", "assert_accessible", "opened_page", "running_browser"]
+__all__ = ["PATIENCE_MS", "WATCH_FRAMES", "WIDTHS", "assert_accessible", "opened_page", "running_browser", "served"]

@@ -5,11 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +15,7 @@ from modeling_unet_svs import DEFAULT_CHECKPOINT, UNetSVSModel
 from modeling_unet_svs.audio_reading import read_audio
 from modeling_unet_svs.onnx_export import export_onnx
 
-from .browsers import WIDTHS, assert_accessible, opened_page, running_browser
+from .browsers import WATCH_FRAMES, WIDTHS, assert_accessible, opened_page, running_browser, served
 from .conftest import ROOT, noise, write_song
 
 PAGE = ROOT / "space" / "browser"
@@ -29,37 +25,6 @@ HALF_PRECISION, FULL_PRECISION = 1e-3, 2e-5
 PATIENCE_MS = 120_000
 RATE = 16_000
 FINISHED = ".mixer.ready, #status[role=alert]"
-# Counts what the page paints, and notes how many frames there were at each thing that it said.
-WATCH_FRAMES = """() => {
-  const said = (window.said = []);
-  const status = document.querySelector("#status");
-  let [frames, last, longest] = [0, 0, 0];
-  const paint = (now) => {
-    if (last) longest = Math.max(longest, now - last);
-    [frames, last] = [frames + 1, now];
-    requestAnimationFrame(paint);
-  };
-  requestAnimationFrame(paint);
-  new MutationObserver(() => {
-    const text = status.querySelector("p").textContent;
-    if (text === "Separating…") longest = 0;
-    said.push({ text, frames, longest });
-  }).observe(status, { subtree: true, childList: true, characterData: true });
-}"""
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *args) -> None:
-        pass
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=folder))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,8 @@ export class Network {
     const isReal = card && !(card.info?.isFallbackAdapter ?? card.isFallbackAdapter);
     if (isReal || device === "webgpu") {
       try {
-        const half = precision ? precision === "fp16" : card.features.has("shader-f16");
+        // A card computes in half precision what a processor does not, with an error that differs from card to card.
+        const half = precision === "fp16";
         return await Network.start(await import("onnxruntime-web/webgpu"), config, folder, "webgpu", half);
       } catch (error) {
         if (device === "webgpu") throw error;
