@@ -45,7 +45,7 @@ class _Handler(BaseHTTPRequestHandler):
             files = [
                 {
                     "path": file["path"],
-                    "uploadMode": large[file["path"].endswith("safetensors")],
+                    "uploadMode": large[file["path"].endswith((".safetensors", ".onnx"))],
                     "shouldIgnore": False,
                 }
                 for file in body["files"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import shutil
@@ -300,3 +301,32 @@ def test_help_is_help():
     assert done.returncode == OK
     assert "separate" in done.stdout
     assert "info" in done.stdout
+
+
+def test_export_writes_graphs_and_what_a_runner_has_to_know(command, checkpoint):
+    done = command("export", "--format", "onnx", "--output", "graphs", checkpoint)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (OK, str(Path("graphs/onnx")), "")
+    names = {path.name for path in Path("graphs/onnx").iterdir()}
+    assert names == {"model.onnx", "model_fp16.onnx", "separation.json"}
+    assert json.loads(Path("graphs/onnx/separation.json").read_text()) == {
+        **{"format_version": 1, "window": "periodic_hann"},
+        **{"sampling_rate": 16_000, "num_channels": 2, "n_fft": 256, "hop_length": 64, "num_bands": 1},
+        **{"num_frames": 32, "context_frames": 8},
+        **{"sources": ["vocals"], "residual": "accompaniment", "stems": ["vocals", "accompaniment"]},
+    }
+    # Nothing of the machine that it was made on.
+    assert str(Path(sys.prefix)).encode() not in Path("graphs/onnx/model.onnx").read_bytes()
+
+
+def test_what_cannot_be_exported_is_one_line(command, checkpoint, monkeypatch):
+    Path("a file").touch()
+    done = command("export", "--output", "a file", checkpoint)
+    assert done.returncode == FAILED
+    assert_one_line(done.stderr, "a file cannot be written")
+    done = command("export", "--output", "graphs", "nowhere")
+    assert done.returncode == USAGE
+    assert_one_line(done.stderr, "model nowhere")
+    monkeypatch.setitem(sys.modules, "modeling_unet_svs.onnx_export", None)
+    done = command("export", "--output", "graphs", checkpoint)
+    assert done.returncode == USAGE
+    assert_one_line(done.stderr, 'pip install "unet-svs[export]"')

@@ -7,6 +7,10 @@ import sys
 
 import pytest
 
+from modeling_unet_svs.checkpoint_loading import load_checkpoint
+from modeling_unet_svs.onnx_export import export_onnx
+from train.saving import save_model
+
 from .conftest import run
 from .hub_stub import hub_stub
 from .small_training import arguments, weights_of
@@ -39,6 +43,7 @@ def test_a_failing_upload_loses_nothing_and_says_how_to_try_again(refused):
 
 def test_it_goes_up_in_one_commit_with_all_that_a_stranger_needs(refused):
     output_dir, _, _ = refused
+    export_onnx(load_checkpoint(output_dir), output_dir)
     with hub_stub() as hub:
         done = run(sys.executable, "-m", "train.publishing", output_dir, HUB_ID, env=hub_environment(hub.url))
         assert done.returncode == 0, done.stderr
@@ -46,11 +51,19 @@ def test_it_goes_up_in_one_commit_with_all_that_a_stranger_needs(refused):
         (commit,) = hub.commits
     assert {"model.safetensors", "config.json", "preprocessor_config.json", "modeling_unet_svs.py"} <= set(commit)
     assert commit["model.safetensors"] == (output_dir / "model.safetensors").read_bytes()
+    for name in ("model.onnx", "model_fp16.onnx", "separation.json"):
+        assert commit[f"onnx/{name}"] == (output_dir / "onnx" / name).read_bytes()
     assert json.loads(commit["config.json"])["model_type"] == "unet_svs"
     card = commit["README.md"].decode()
     assert "validation_sdr" in card
     assert "small.json" in card
     assert not [path for path in commit if path.startswith(("checkpoint-", "logs", "best"))]
+
+
+def test_a_model_that_is_saved_anew_takes_no_graph_of_the_old_one_along(model, tmp_path):
+    (tmp_path / "onnx").mkdir()
+    save_model(model, tmp_path)
+    assert not (tmp_path / "onnx").exists()
 
 
 def test_a_folder_without_a_model_is_one_line(tmp_path):

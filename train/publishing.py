@@ -7,8 +7,9 @@ from pathlib import Path
 
 from huggingface_hub import HfApi
 
-# Of a run's folder: weights, configurations, the model's own code, its card and scores; no checkpoints, no logs.
-FILES = ["*.safetensors", "*.json", "*.py", "README.md"]
+# Of a run's folder: weights, configurations, the model's own code, its card and scores, and what `unet-svs export` has
+# written there; no checkpoints, no logs.
+FILES = ["*.safetensors", "*.json", "*.py", "README.md", "onnx/*.onnx"]
 OTHER_FOLDERS = ["checkpoint-*", "best/*", "logs/*", "partial-*"]
 
 

@@ -8,14 +8,17 @@ from pathlib import Path
 
 from modeling_unet_svs import UNetSVSFeatureExtractor, UNetSVSModel, UNetSVSPipeline
 
+EXPORTED = "onnx"
+
 
 def save_model(model: UNetSVSModel, folder: str | Path) -> None:
     """Saves a model as it is pushed to the Hub.
 
     Args:
         model: to save; its weights as safetensors.
-        folder: where to; files of the same names are replaced.
+        folder: where to; files of the same names are replaced, and what was exported of them is removed.
     """
+    shutil.rmtree(Path(folder) / EXPORTED, ignore_errors=True)
     extractor = UNetSVSFeatureExtractor(model.config.num_channels, model.config.sampling_rate)
     UNetSVSPipeline(model=model, feature_extractor=extractor).save_pretrained(folder)
 

@@ -1,0 +1,172 @@
+"""One song, the same stems: PyTorch as it is, compiled and exported, and ONNX Runtime without PyTorch."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from modeling_unet_svs import DEFAULT_CHECKPOINT, UNetSVSModel
+from modeling_unet_svs.mask_network import MaskNetwork
+from modeling_unet_svs.onnx_export import export_onnx
+from modeling_unet_svs.onnx_runner import OnnxSeparator
+
+from .conftest import ROOT, make_model, noise, run, small_config
+
+EXACT = 1e-4
+# Half precision keeps 11 bits: what it changes lies 40 dB and more below the song.
+HALF = 1e-2
+EXCERPT, RATE = noise(2, 40_000), 22_050
+
+needs_compiler = pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile makes C++ on a CPU")
+
+
+@pytest.fixture(scope="module")
+def graphs(model, tmp_path_factory) -> Path:
+    return export_onnx(model, tmp_path_factory.mktemp("exported"))
+
+
+def with_network(model: UNetSVSModel, network) -> UNetSVSModel:
+    changed = copy.deepcopy(model)
+    changed.estimate_masks = lambda magnitude: network(magnitude)
+    return changed
+
+
+def assert_same_stems(separator, model: UNetSVSModel, tolerance: float, mixture=EXCERPT, rate: int = RATE) -> None:
+    # Patches come one by one, so that a compiler sees one shape.
+    stems, expected = (each.separate(mixture, rate, batch_size=1) for each in (separator, model))
+    assert list(stems) == list(expected)
+    for name in stems:
+        assert stems[name].shape == mixture.shape
+        assert stems[name].dtype == np.float32
+        assert np.abs(stems[name] - expected[name]).max() <= tolerance
+        assert np.abs(expected[name]).max() > 10 * tolerance
+
+
+@needs_compiler
+def test_compiled_in_one_graph_it_gives_the_same_stems(model):
+    assert_same_stems(with_network(model, torch.compile(model.estimate_masks, fullgraph=True)), model, EXACT)
+
+
+def test_exported_it_gives_the_same_stems_in_any_batch(model):
+    network = MaskNetwork(model).export().module()
+    assert_same_stems(with_network(model, network), model, EXACT)
+    for batch_size in (1, 3):
+        magnitude = torch.rand(batch_size, 2, 129, 32)
+        with torch.no_grad():
+            assert torch.allclose(network(magnitude), model.estimate_masks(magnitude), atol=1e-5)
+
+
+@pytest.mark.parametrize(("file", "tolerance"), [("model.onnx", EXACT), ("model_fp16.onnx", HALF)])
+def test_in_onnx_runtime_it_gives_the_same_stems(graphs, model, file, tolerance):
+    assert_same_stems(OnnxSeparator(graphs / file), model, tolerance)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"num_bands": 4, "hop_length": 200, "magnitude_exponent": 0.4, "mask_bound": 1.5},
+        {"num_channels": 1, "sources": ("vocals", "drums"), "residual": None, "context_frames": 0}
+        | {"magnitude_scaling": "max", "mask_activation": "softplus", "skip_connections": False},
+    ],
+    ids=["bands", "two sources"],
+)
+def test_every_kind_of_network_can_be_exported(changes, tmp_path):
+    model = make_model(small_config(**changes))
+    assert_same_stems(OnnxSeparator(export_onnx(model, tmp_path) / "model.onnx"), model, EXACT)
+
+
+def test_the_checkpoint_that_comes_along_gives_the_same_stems(tmp_path):
+    default = UNetSVSModel.from_pretrained(DEFAULT_CHECKPOINT)
+    graphs, mixture = export_onnx(default, tmp_path), noise(2, 100_000)
+    for file, tolerance in (("model.onnx", EXACT), ("model_fp16.onnx", HALF)):
+        assert_same_stems(OnnxSeparator(graphs / file), default, tolerance, mixture, 48_000)
+
+
+@pytest.mark.parametrize(("rate", "channels", "length"), [(16_000, 1, 1), (8_000, 3, 300), (48_000, 2, 50_001)])
+def test_any_length_rate_and_channels_in_any_blocks(graphs, model, rate, channels, length):
+    separator, mixture = OnnxSeparator(graphs / "model.onnx"), noise(channels, length)
+    assert_same_stems(separator, model, EXACT, mixture, rate)
+    stream = separator.stream(rate, channels, batch_size=2)
+    blocks = [stream.push(mixture[:, start : start + 777]) for start in range(0, length, 777)]
+    blocks.append(stream.flush())
+    for name, whole in separator.separate(mixture, rate, batch_size=2).items():
+        assert np.array_equal(np.concatenate([block[name] for block in blocks if block], axis=1), whole)
+
+
+def test_forward_and_its_loss_are_one_graph(model):
+    given = torch.randn(2, 2, 4096), torch.randn(2, 1, 2, 4096), torch.tensor([2000.0, 8000.0])
+    # What breaks a graph breaks it before any backend sees it.
+    compiled = torch.compile(model, fullgraph=True, backend="eager")
+    dynamic = {name: {0: torch.export.Dim("batch")} for name in ("input_values", "labels", "label_bandwidth")}
+    exported = torch.export.export(model, given, dynamic_shapes=dynamic, strict=True).module()
+    with torch.no_grad():
+        expected = model(*given)
+        for graph in (compiled, exported):
+            output = graph(*given)
+            assert torch.allclose(output.masks, expected.masks, atol=1e-6)
+            assert torch.allclose(output.loss, expected.loss)
+        assert exported(*(tensor[:1] for tensor in given)).masks.shape[0] == 1
+
+
+WITHOUT_PYTORCH = """
+import sys
+import types
+
+for name in ("torch", "transformers", "huggingface_hub", "onnx"):
+    sys.modules[name] = None
+# The package by its modules alone, for as long as its own `__init__` needs transformers.
+package = types.ModuleType("modeling_unet_svs")
+package.__path__ = [sys.argv[1]]
+sys.modules["modeling_unet_svs"] = package
+
+import numpy as np
+
+from modeling_unet_svs.onnx_runner import OnnxSeparator
+
+np.savez(sys.argv[4], **OnnxSeparator(sys.argv[2]).separate(np.load(sys.argv[3]), 22_050))
+"""
+
+
+def test_the_runner_needs_neither_pytorch_nor_transformers(graphs, model, tmp_path):
+    np.save(tmp_path / "song.npy", EXCERPT)
+    given = (ROOT / "modeling_unet_svs", graphs / "model.onnx", tmp_path / "song.npy", tmp_path / "stems.npz")
+    done = run(sys.executable, "-c", WITHOUT_PYTORCH, *given)
+    assert done.returncode == 0, done.stderr
+    stems = np.load(tmp_path / "stems.npz")
+    for name, expected in model.separate(EXCERPT, RATE).items():
+        assert np.abs(stems[name] - expected).max() <= EXACT
+
+
+def test_graphs_that_cannot_be_used_are_one_line(graphs, tmp_path):
+    with pytest.raises(ValueError, match="nowhere.onnx is no file"):
+        OnnxSeparator(tmp_path / "nowhere.onnx")
+    graph, description = tmp_path / "model.onnx", tmp_path / "separation.json"
+    graph.write_bytes(b"no graph")
+    written = (graphs / "separation.json").read_text()
+    for text, said in (
+        (None, "separation.json"),
+        ("{", "separation.json"),
+        (written.replace('"format_version": 1', '"format_version": 2'), "'format_version': 2"),
+        (written.replace('"hop_length": 64,', ""), "hop_length"),
+        (written, "model.onnx cannot be used"),
+    ):
+        if text is not None:
+            description.write_text(text)
+        with pytest.raises(ValueError, match=said) as error:
+            OnnxSeparator(graph)
+        assert "\n" not in str(error.value)
+
+
+def test_weights_that_half_precision_cannot_hold_are_refused_and_nothing_is_left(tmp_path):
+    model = make_model(small_config())
+    with torch.no_grad():
+        model.unets["vocals"].mask.weight.fill_(1e6)
+    with pytest.raises(ValueError, match=r"mask.weight has values that torch.float16 cannot hold"):
+        export_onnx(model, tmp_path)
+    assert not list((tmp_path / "onnx").iterdir())
