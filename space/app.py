@@ -25,6 +25,7 @@ if importlib.util.find_spec("spaces") is not None:
 
 import gradio as gr  # noqa: E402
 import torch  # noqa: E402
+from browser_page import browser_page_routes  # noqa: E402
 from page import STATIC, build_page  # noqa: E402
 from result_folders import ResultFolders  # noqa: E402
 from settings import Settings  # noqa: E402
@@ -62,6 +63,7 @@ def main() -> None:
         max_threads=settings.num_visitors + MORE_THREADS,
         footer_links=["api", "gradio"],
         ssr_mode=False,
+        app_kwargs={"routes": browser_page_routes()},
     )
 
 

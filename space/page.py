@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gradio as gr
+from browser_page import browser_page_html
 from checkpoint_panel import checkpoint_html
 from downloads import ALL_STEMS, FORMATS
 from mixer import mixer_component
@@ -59,7 +60,7 @@ def build_page(name: str, model: UNetSVSModel, folders: ResultFolders, settings:
             "<header><h1>Take a song apart</h1><p>Drop a song and get its voice and its accompaniment, in full "
             f"length, to play with and to keep. At most {settings.max_minutes:g} minutes and "
             f"{settings.max_megabytes:g} MB; all is deleted when you leave, or after "
-            f"{settings.keep_minutes:g} minutes.</p></header>",
+            f"{settings.keep_minutes:g} minutes.</p>{browser_page_html()}</header>",
             elem_classes="unet-svs-header",
         )
         given = _input()

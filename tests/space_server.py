@@ -78,7 +78,10 @@ def running_demo(checkpoint: Path, folder: Path, uploaded: bool = False, **setti
     }
     script, where = "space/app.py", ROOT
     if uploaded:
-        script, where = "app.py", shutil.copytree(SPACE, folder / "uploaded")
+        script, where = (
+            "app.py",
+            shutil.copytree(SPACE, folder / "uploaded", ignore=shutil.ignore_patterns("node_modules")),
+        )
         environment["PYTHONPATH"] = str(ROOT)
     with open(log, "w") as written:
         command = [sys.executable, script]

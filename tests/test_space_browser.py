@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,31 +12,18 @@ import pytest
 
 from modeling_unet_svs.audio_reading import read_audio
 
+from .browsers import WIDTHS, assert_accessible, opened_page, running_browser
 from .conftest import noise, write_song
 from .space_server import running_demo
 from .test_space_api import wait_until
 
 pytest.importorskip("gradio")
 
-CHROMIUM = Path("/usr/bin/chromium")
-AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
-SWITCHES = (
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update"),
-    # A microphone that beeps.
-    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
-)
-WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
-PATIENCE_MS = 30_000
 RATE = 16_000
 SECONDS = 12
 OURS = (".unet-svs-header", "#status", ".mixer", "#checkpoint")
 # Half of what a gain may be off for the ear to notice nothing.
 GAIN = 1e-3
-
-if not CHROMIUM.exists() and "CI" not in os.environ:
-    pytest.skip(f"no {CHROMIUM}: apt-get install chromium", allow_module_level=True)
-sync_api = pytest.importorskip("playwright.sync_api")
 
 
 @pytest.fixture(scope="module")
@@ -54,34 +40,15 @@ def song(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(SWITCHES))
+    with running_browser() as browser:
         yield browser
-        browser.close()
 
 
 @contextmanager
 def opened(browser, demo, width: str = "desktop", theme: str = "light") -> Iterator:
-    """A page in a new profile; what it complains of in the console or asks of another machine is an error."""
-    size = dict(zip(("width", "height"), WIDTHS[width]))
-    context = browser.new_context(viewport=size, has_touch=width == "phone", accept_downloads=True)
-    context.set_default_timeout(PATIENCE_MS)
-    page = context.new_page()
-    complaints: list[str] = []
-    page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda request: _is_outside(request.url, demo.url) and complaints.append(request.url))
-    try:
-        page.goto(f"{demo.url}/?__theme={theme}")
+    with opened_page(browser, f"{demo.url}/?__theme={theme}", width, theme) as page:
         page.wait_for_selector("#song input[type=file]", state="attached")
         yield page
-    finally:
-        context.close()
-    assert complaints == []
-
-
-def _is_outside(url: str, own: str) -> bool:
-    return not url.startswith((own, own.replace("http", "ws"), "blob:", "data:"))
 
 
 def upload(page, song: Path) -> None:
@@ -151,16 +118,6 @@ def assert_heard_together(page, earliest: float, latest: float) -> None:
     samples = [found["sample"] for found in heard]
     assert max(samples) - min(samples) <= 1
     assert earliest * RATE <= samples[0] <= latest * RATE
-
-
-def assert_accessible(page, places: tuple[str, ...]) -> None:
-    if not AXE.exists() and "CI" not in os.environ:
-        pytest.skip("no axe-core: npm ci --prefix tests")
-    page.evaluate(AXE.read_text("utf-8"))
-    found = page.evaluate("places => axe.run({ include: places.map((place) => [place]) })", list(places))
-    assert len(found["passes"]) > 10
-    serious = [each for each in found["violations"] if each["impact"] in ("serious", "critical")]
-    assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in serious] == []
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

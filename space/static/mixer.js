@@ -36,7 +36,9 @@ async function decode(song, report) {
   const decoder = new OfflineAudioContext(2, 1, song.sampling_rate);
   const shares = song.stems.map(() => 0);
   return Promise.all(
-    song.stems.map(async ({ file }, index) => {
+    song.stems.map(async ({ file, buffer }, index) => {
+      // Of a song that was separated in the browser itself.
+      if (buffer) return buffer;
       const bytes = await fetchBytes(file.url, (share) => {
         shares[index] = share;
         report(shares.reduce((a, b) => a + b) / shares.length);
@@ -87,6 +89,7 @@ class Mixer {
   }
 
   addPictures() {
+    find(".pictures").hidden = !this.song.pictures.length;
     for (const { name, file } of this.song.pictures) {
       const picture = copyOf("picture");
       const isMask = name === "mask";

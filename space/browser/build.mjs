@@ -1,0 +1,52 @@
+// `node build.mjs [folder]` bundles the page with the mixer of the Space and the WebAssembly files beside it.
+
+import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const shared = join(here, "..", "static");
+const runtime = join(here, "node_modules", "onnxruntime-web", "dist");
+const target = process.argv[2] ?? join(here, "dist");
+const text = (...path) => readFile(join(...path), "utf8");
+
+// The scripts of the Space's mixer as a module; the last is the body of a function, as Gradio has it.
+const mixer = {
+  name: "mixer",
+  setup(build) {
+    build.onResolve({ filter: /^mixer$/ }, () => ({ path: "mixer", namespace: "mixer" }));
+    build.onLoad({ filter: /.*/, namespace: "mixer" }, async () => {
+      const parts = await Promise.all(["transport", "levels", "timeline"].map((name) => text(shared, `${name}.js`)));
+      const body = await text(shared, "mixer.js");
+      parts.push(`export { clock };\nexport function mountMixer(element, props, watch) {\n${body}\n}`);
+      return { contents: parts.join("\n") };
+    });
+  },
+};
+
+await mkdir(target, { recursive: true });
+await build({
+  entryPoints: [join(here, "page.js"), join(here, "worker.js")],
+  outdir: target,
+  bundle: true,
+  splitting: true,
+  format: "esm",
+  minify: true,
+  target: "es2022",
+  conditions: ["onnxruntime-web-use-extern-wasm"],
+  plugins: [mixer],
+});
+const styles = [await text(shared, "page.css"), await text(here, "page.css"), `#mixer {\n${await text(shared, "mixer.css")}\n}`];
+await build({
+  stdin: { contents: styles.join("\n"), loader: "css" },
+  outfile: join(target, "page.css"),
+  minify: true,
+  target: ["chrome109", "firefox115", "safari16"],
+});
+const html = await text(here, "index.html");
+await writeFile(join(target, "index.html"), html.replace("<!-- mixer -->", await text(shared, "mixer.html")));
+for (const name of ["ort-wasm-simd-threaded", "ort-wasm-simd-threaded.asyncify"]) {
+  for (const ending of [".mjs", ".wasm"]) await cp(join(runtime, name + ending), join(target, name + ending));
+}
+await cp(join(here, "..", "examples", "Synthesised song.ogg"), join(target, "Synthesised song.ogg"));

@@ -1,0 +1,181 @@
+"""The page that separates in the visitor's own browser: stems as in Python, and nothing leaves the machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from modeling_unet_svs import DEFAULT_CHECKPOINT, UNetSVSModel
+from modeling_unet_svs.audio_reading import read_audio
+from modeling_unet_svs.onnx_export import export_onnx
+
+from .browsers import WATCH_FRAMES, WIDTHS, assert_accessible, opened_page, running_browser, served
+from .conftest import ROOT, noise, write_song
+
+PAGE = ROOT / "space" / "browser"
+EXAMPLE = ROOT / "space" / "examples" / "Synthesised song.ogg"
+HALF_PRECISION, FULL_PRECISION = 1e-3, 2e-5
+# Of the browser, for a network that has more to do than the page.
+PATIENCE_MS = 120_000
+RATE = 16_000
+FINISHED = ".mixer.ready, #status[role=alert]"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Path:
+    """The page without a network."""
+    if "CI" not in os.environ and not (shutil.which("node") and (PAGE / "node_modules").is_dir()):
+        pytest.skip("no esbuild and onnxruntime-web: npm ci --prefix space/browser")
+    folder = tmp_path_factory.mktemp("page")
+    subprocess.run(["node", "build.mjs", str(folder)], cwd=PAGE, check=True, timeout=100)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def site(built, model) -> Iterator[str]:
+    export_onnx(model, built / "model")
+    with served(built) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with running_browser() as browser:
+        yield browser
+
+
+def separate(page, song: Path) -> None:
+    page.set_input_files("#song", str(song))
+    page.click("#start")
+    page.wait_for_selector(FINISHED, timeout=PATIENCE_MS)
+    assert page.locator("#status").inner_text() == "Done."
+
+
+def download(page, stem: str, folder: Path, format: str = "float") -> np.ndarray:
+    page.select_option("#format", format)
+    with page.expect_download() as saved:
+        page.get_by_role("button", name=f"Download {stem}").click()
+    path = folder / saved.value.suggested_filename
+    saved.value.save_as(path)
+    return read_audio(path)[0]
+
+
+def assert_separated_as_in_python(page, model, song: Path, folder: Path, tolerance: float) -> None:
+    separate(page, song)
+    mixture, rate = read_audio(song)
+    stems = {name: download(page, name, folder) for name in model.config.stems}
+    for name, expected in model.separate(mixture, rate).items():
+        assert stems[name].shape == expected.shape
+        assert np.abs(stems[name] - expected).max() < tolerance
+    assert np.abs(sum(stems.values()) - mixture).max() < 1e-6
+
+
+def test_the_checkpoint_separates_as_in_python_while_the_page_stays_responsive(browser, built, tmp_path):
+    model = UNetSVSModel.from_pretrained(DEFAULT_CHECKPOINT).eval()
+    site = tmp_path / "site"
+    shutil.copytree(built, site, ignore=shutil.ignore_patterns("model"))
+    export_onnx(model, site / "model")
+    # The rate is the network's, so that the browser has nothing to resample.
+    excerpt = read_audio(EXAMPLE)[0][:, 200_000:420_000]
+    song = write_song(tmp_path / "excerpt.wav", excerpt, model.config.sampling_rate, subtype="float")
+    with served(site) as url, opened_page(browser, url) as page:
+        page.evaluate(WATCH_FRAMES)
+        assert_separated_as_in_python(page, model, song, tmp_path, HALF_PRECISION)
+        said = page.evaluate("said")
+        begin, end = ([each for each in said if each["text"] == text][0] for text in ("Separating…", "Done."))
+        # A page that does the work itself does not paint until it is done.
+        assert end["frames"] - begin["frames"] > 10, f"longest time without a frame: {end['longest']} ms"
+
+
+def test_songs_of_any_length_and_channels_are_separated_as_in_python(browser, site, model, tmp_path):
+    with opened_page(browser, f"{site}?device=wasm&precision=fp32") as page:
+        for index, (num_channels, num_samples) in enumerate([(2, 12 * RATE), (1, 50_001), (5, 2_000), (2, 1)]):
+            song = write_song(tmp_path / f"{index}.wav", noise(num_channels, num_samples), RATE, subtype="float")
+            assert_separated_as_in_python(page, model, song, tmp_path, FULL_PRECISION)
+
+
+@pytest.mark.parametrize("width, theme", list(zip(WIDTHS, ("light", "dark"))))
+def test_a_visitor_separates_and_listens(browser, site, tmp_path, width, theme):
+    song = write_song(tmp_path / "A song & its name.flac", noise(2, 3 * RATE), RATE)
+    with opened_page(browser, site, width, theme) as page:
+        assert page.locator("#status").inner_text() == "Choose a song, then take it apart."
+        separate(page, song)
+        assert page.locator(".mixer .title").inner_text() == "A song & its name"
+        assert not page.locator(".pictures").is_visible()
+        assert "1 thread" in page.locator("#runtime").inner_text()
+        assert page.evaluate("document.documentElement.scrollWidth") <= WIDTHS[width][0]
+        assert_accessible(page, ("body",))
+        page.click(".play")
+        page.wait_for_selector(".play.playing")
+        page.wait_for_selector(".position:not(:text-is('0:00.0'))")
+        page.get_by_role("button", name="Mute vocals").click()
+        assert page.evaluate("unetSvsMixer.levels.gain(0)") == 0
+
+
+def test_sixteen_bits_do_not_clip(browser, site, tmp_path):
+    loud = noise(2, RATE, level=1.0)
+    song = write_song(tmp_path / "loud.wav", loud, RATE, subtype="float")
+    with opened_page(browser, site) as page:
+        separate(page, song)
+        stems = [download(page, name, tmp_path, "16") for name in ("vocals", "accompaniment")]
+        scale = float(page.locator("#status").inner_text().split(" at ")[1].split()[0])
+    assert scale < 1 and max(np.abs(stem).max() for stem in stems) == pytest.approx(1, abs=1e-3)
+    assert np.abs(sum(stems) - scale * loud).max() < 2e-3
+
+
+def test_a_separation_is_cancelled_and_the_page_goes_on(browser, site, tmp_path):
+    long = write_song(tmp_path / "long.flac", noise(2, 600 * RATE), RATE)
+    with opened_page(browser, site) as page:
+        page.set_input_files("#song", str(long))
+        page.click("#start")
+        page.wait_for_selector("#status progress[value]")
+        assert "of 10:00, " in page.locator("#status").inner_text()
+        assert page.locator("#start").is_disabled()
+        page.click("#cancel")
+        page.wait_for_selector("#status :text('Cancelled.')")
+        separate(page, write_song(tmp_path / "short.wav", noise(1, RATE), RATE))
+
+
+def test_what_cannot_be_separated_is_said_in_plain_words(browser, site, tmp_path):
+    letters = tmp_path / "letters.mp3"
+    letters.write_text("la la la")
+    endless = write_song(tmp_path / "endless.flac", np.zeros((1, 901 * 8_000), np.float32), 8_000)
+    with opened_page(browser, site) as page:
+        page.click("#start")
+        page.wait_for_selector("#status[role=alert] :text('There is no song yet')")
+        for song, message in (
+            (letters, "letters.mp3 is no audio file that this browser can read"),
+            (endless, "endless.flac lasts 15:01 (minutes:seconds), and 15 minutes are the limit here"),
+        ):
+            page.set_input_files("#song", str(song))
+            page.click("#start")
+            page.wait_for_selector(f"#status[role=alert] :text('{message}')")
+            assert_accessible(page, ("main",))
+        page.click("#example")
+        page.wait_for_selector("#status :text('Synthesised song.ogg is there')")
+
+
+def test_the_demo_serves_the_page_and_links_to_it_where_it_was_built(built, site, tmp_path, monkeypatch):
+    pytest.importorskip("gradio")
+    from starlette.applications import Starlette
+    from starlette.testclient import TestClient
+
+    from . import space_server  # noqa: F401 -- puts the demo's folder on the path
+
+    import browser_page  # isort: skip
+
+    monkeypatch.setattr(browser_page, "BUILT", tmp_path)
+    assert browser_page.browser_page_html() == "" and browser_page.browser_page_routes() == []
+    monkeypatch.setattr(browser_page, "BUILT", built)
+    assert "href='browser/'" in browser_page.browser_page_html()
+    answer = TestClient(Starlette(routes=browser_page.browser_page_routes())).get("/browser/")
+    assert "Take a song apart" in answer.text
+    # Without these two a browser gives the network one thread.
+    assert answer.headers["cross-origin-opener-policy"] == "same-origin"
+    assert answer.headers["cross-origin-embedder-policy"] == "require-corp"
