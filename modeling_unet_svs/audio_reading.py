@@ -116,7 +116,7 @@ class AudioReader:
             # Without the file's name, which would let FFmpeg guess by its ending.
             options = {"format_whitelist": CONTAINERS}
             self._container = av.open(_Nameless(self._file), metadata_errors="replace", options=options)
-        except (av.FFmpegError, ValueError):
+        except (av.FFmpegError, ValueError, OSError):
             raise AudioFileError(self.path, "is no audio file of a known format, or is damaged.") from None
         streams = self._container.streams.audio
         if not streams:
@@ -125,7 +125,7 @@ class AudioReader:
             raise AudioFileError(self.path, f"has {len(streams)} audio streams, numbered from 0; not {audio_stream}.")
         self._stream = streams[audio_stream]
         codec = self._stream.codec_context
-        if codec is None or not codec.sample_rate or not codec.channels:
+        if codec is None or codec.format is None or not codec.sample_rate or not codec.channels:
             raise AudioFileError(self.path, "has an audio stream that cannot be decoded.")
         self._stream.thread_type = "AUTO"
         duration = self._stream.duration

@@ -7,6 +7,8 @@ from transformers import PreTrainedConfig
 
 MIN_SAMPLING_RATE = 4_000
 MAX_SAMPLING_RATE = 192_000
+# Of a patch: 250 times the paper's. Beyond it, a few wrong digits would take all memory.
+MAX_PATCH_VALUES = 1 << 24
 
 
 @strict
@@ -160,6 +162,11 @@ class UNetSVSConfig(PreTrainedConfig):
             raise ValueError(
                 f"num_frames is {self.num_frames} and cannot be halved {len(self.hidden_sizes)} times: "
                 f"use a multiple of {self.frame_multiple}, or fewer hidden_sizes."
+            )
+        if self.num_channels * self.num_bins * self.num_frames > MAX_PATCH_VALUES:
+            raise ValueError(
+                f"num_channels {self.num_channels}, n_fft {self.n_fft} and num_frames {self.num_frames} make patches "
+                f"of more than {MAX_PATCH_VALUES} values: use less."
             )
         if not 0 <= 2 * self.context_frames < self.num_frames:
             raise ValueError(
