@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,11 +36,15 @@ SAMPLE_TYPES = {
     "flt": (np.dtype(np.float32), 1.0),
     "dbl": (np.dtype(np.float64), 1.0),
 }
+# What moves a terminal's cursor, turns its text around, or is no text: lone halves of UTF-16 stand for any bytes.
+CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 # What of an announced length may be missing before a file counts as truncated: an encoder's padding, not music.
 TOLERATED_SHARE, TOLERATED_SECONDS = 0.01, 0.1
 # RIFF sizes from here on are what programs write that do not know the size when they begin.
 UNKNOWN_RIFF_SIZE = 0x7FFF_0000
-BLOCK_SECONDS = 1
+# Of a block, at most, whatever rate a header claims.
+BLOCK_SECONDS, BLOCK_SAMPLES = 1, 1 << 18
+MAX_READ_BYTES = 1 << 20
 
 
 class AudioFileError(ValueError):
@@ -48,7 +54,7 @@ class AudioFileError(ValueError):
         super().__init__(path, reason)
 
     def __str__(self) -> str:
-        return f"{self.args[0]}: {self.args[1]}".replace("\n", " ")
+        return CONTROLS.sub("?", f"{self.args[0]}: {self.args[1]}")
 
 
 @dataclass(frozen=True)
@@ -92,10 +98,13 @@ class AudioReader:
         if av is None:
             raise ImportError("reading audio files needs PyAV: pip install av")
         self.path = Path(path)
-        if not self.path.exists():
+        # Not `Path.exists`, which raises for names that are too long.
+        if not os.path.exists(path):
             raise AudioFileError(path, "no such file.")
-        if self.path.is_dir():
+        if os.path.isdir(path):
             raise AudioFileError(path, "is a folder, not an audio file.")
+        if not os.path.isfile(path):
+            raise AudioFileError(path, "is a pipe or a device: a song has to be a file.")
         try:
             self._file = open(self.path, "rb")
         except OSError as error:
@@ -108,7 +117,7 @@ class AudioReader:
             raise
 
     def _open(self, audio_stream: int) -> None:
-        if self.path.stat().st_size == 0:
+        if self._size() == 0:
             raise AudioFileError(self.path, "is empty (0 bytes).")
         self._check_riff_size()
         has_mp3_length = self._has_mp3_length()
@@ -170,6 +179,7 @@ class AudioReader:
         Raises:
             AudioFileError: damaged or truncated, or without a single sample.
         """
+        wanted = min(BLOCK_SECONDS * self.info.sampling_rate, BLOCK_SAMPLES)
         limit = self.info.num_samples if "mov" in self._container.format.name and self._exact else None
         waiting: list[np.ndarray] = []
         num_waiting = num_samples = 0
@@ -179,7 +189,7 @@ class AudioReader:
             num_samples += samples.shape[1]
             num_waiting += samples.shape[1]
             waiting.append(samples)
-            if num_waiting >= BLOCK_SECONDS * self.info.sampling_rate:
+            if num_waiting >= wanted:
                 yield np.concatenate(waiting, axis=1)
                 waiting, num_waiting = [], 0
         if num_waiting:
@@ -204,6 +214,9 @@ class AudioReader:
                     raise AudioFileError(self.path, "changes its sampling rate or channels in the middle.")
                 yield _float_samples(frame)
 
+    def _size(self) -> int:
+        return os.fstat(self._file.fileno()).st_size
+
     def _has_mp3_length(self) -> bool:
         """Whether an MP3's first frame says its length; without it FFmpeg guesses from the first frames' bit rate."""
         head = self._file.read(10)
@@ -221,7 +234,7 @@ class AudioReader:
         self._file.seek(0)
         if head[:4] != b"RIFF":
             return
-        announced, actual = 8 + int.from_bytes(head[4:], "little"), self.path.stat().st_size
+        announced, actual = 8 + int.from_bytes(head[4:], "little"), self._size()
         if announced < UNKNOWN_RIFF_SIZE and announced - actual > TOLERATED_SHARE * announced:
             raise AudioFileError(self.path, f"is truncated: {actual} bytes of the {announced} it announces.")
 
@@ -241,7 +254,11 @@ class _Nameless:
     """A file without its name."""
 
     def __init__(self, file):
-        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+        self._file, self.seek, self.tell = file, file.seek, file.tell
+
+    def read(self, size: int) -> bytes:
+        # A header may ask for gigabytes, and Python takes the memory before it looks how much there is.
+        return self._file.read(min(size, MAX_READ_BYTES))
 
     def seekable(self) -> bool:
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from .audio_reading import AudioFileError
+from .file_names import safe_name
 from .file_separation import separate_file
 from .modeling_unet_svs import UNetSVSModel
 
@@ -70,7 +72,8 @@ def separate_all(
     failed = 0
     planned: dict[Path, Path] = {}
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    name = TextColumn("{task.description}", markup=False)
+    columns = (name, BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         for song in _songs(inputs, output_dir):
             if isinstance(song, AudioFileError):
@@ -86,7 +89,7 @@ def separate_all(
             if there and not overwrite:
                 _say(f"{song.path}: left out, {there[0]} is there already (--overwrite replaces it).", progress)
                 continue
-            task = progress.add_task(song.path.name, total=None)
+            task = progress.add_task(safe_name(song.path.name), total=None)
             try:
                 scale = separate_file(
                     model,
@@ -97,6 +100,8 @@ def separate_all(
                     progress_callback=partial(_advance, progress, task),
                 )
             except (ValueError, OSError) as error:
+                if isinstance(error, OSError):
+                    error = AudioFileError(song.folder, f"cannot be written: {error.strerror or error}.")
                 progress.remove_task(task)
                 failed += _report(error, progress)
                 continue
@@ -120,14 +125,15 @@ def scaled_message(song: str | Path, scale: float) -> str:
 
 def _songs(inputs: Iterable[Path], output_dir: Path) -> Iterator[Song | AudioFileError]:
     for path in inputs:
-        if not path.is_dir():
-            yield Song(path, output_dir / path.stem)
+        if not os.path.isdir(path):
+            yield Song(path, output_dir / safe_name(path.stem))
             continue
         found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
         if not found:
             yield AudioFileError(path, "has no audio files in it.")
         for file in found:
-            yield Song(file, output_dir / file.relative_to(path).with_suffix(""))
+            folders = file.relative_to(path).parent.parts
+            yield Song(file, output_dir.joinpath(*map(safe_name, (*folders, file.stem))))
 
 
 def _advance(progress: Progress, task: TaskID, done: int, total: int | None) -> None:

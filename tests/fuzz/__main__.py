@@ -50,7 +50,7 @@ def main() -> int:
                 slowest[kind] = max(slowest[kind], took)
                 if outcome in FINDINGS:
                     _keep(given.findings, f"{kind} {number}", data, outcome, said)
-        array_counts, findings = run_arrays(given.arrays, corpus.checkpoint)
+        array_counts, findings = run_arrays(given.arrays, corpus.checkpoint, given.first)
     for name, text in findings.items():
         _keep(given.findings, name, None, "arrays", text)
     counts |= array_counts

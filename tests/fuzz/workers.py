@@ -21,7 +21,8 @@ from .targets import TARGETS, outcome_of
 
 CRASH, HANG, TRACEBACK, MEMORY = "crash", "hang", "traceback", "memory over bound"
 FINDINGS = (CRASH, HANG, TRACEBACK, MEMORY)
-SECONDS_PER_FILE = 20
+# Of computing; of waiting for nothing, or for other programs, much more.
+SECONDS_PER_FILE, SECONDS_OF_WAITING = 20, 240
 MEMORY_BOUND = 400 << 20
 ADDRESS_SPACE = 3 << 30
 
@@ -88,15 +89,16 @@ class Worker:
             self._start()
         begun = time.monotonic()
         self._connection.send((kind, data))
-        if not self._connection.poll(SECONDS_PER_FILE):
+        if not self._connection.poll(SECONDS_OF_WAITING):
             self._stop()
-            return HANG, f"no answer within {SECONDS_PER_FILE} s", time.monotonic() - begun
+            return HANG, f"no answer within {SECONDS_OF_WAITING} s", time.monotonic() - begun
         try:
             outcome, said = self._connection.recv()
         except EOFError:
             self._process.join()
             code = self._process.exitcode
-            outcome, said = CRASH, signal.Signals(-code).name if code < 0 else f"exit code {code}"
+            said = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+            outcome = HANG if code == -signal.SIGXCPU else CRASH
             self._stop()
         if outcome == MEMORY:
             self._stop()
@@ -129,6 +131,8 @@ class Worker:
                 return
             path = self._folder / (kind if kind in MODEL_FILES else "song.bin")
             path.write_bytes(data)
+            used = int(sum(os.times()[:2]))
+            resource.setrlimit(resource.RLIMIT_CPU, (used + SECONDS_PER_FILE, resource.RLIM_INFINITY))
             _forget_peak()
             before = _status("VmRSS")
             try:
