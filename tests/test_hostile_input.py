@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from modeling_unet_svs.audio_reading import AudioFileError, AudioReader
 from modeling_unet_svs.checkpoint_loading import load_checkpoint
 
 from .conftest import small_config
+from .fuzz import workers
 from .fuzz.arrays import outcome_of, properties
 from .fuzz.targets import TARGETS
 from .fuzz.workers import FINDINGS, Corpus, Worker, kinds_in_turn
@@ -58,10 +61,6 @@ def test_what_once_broke_something_does_no_more(worker, path):
 
 def test_the_fuzzer_sees_crashes_hangs_tracebacks_and_memory(corpus, monkeypatch):
     """Faults that are put in on purpose, or it would find nothing and nobody would know."""
-    import os
-    import signal
-
-    from .fuzz import workers
 
     def behave(path: Path, checkpoint: Path) -> None:
         how = path.read_bytes()
@@ -78,7 +77,7 @@ def test_the_fuzzer_sees_crashes_hangs_tracebacks_and_memory(corpus, monkeypatch
             raise KeyError("odd")
 
     monkeypatch.setitem(TARGETS, "wav, decoded", behave)
-    monkeypatch.setattr(workers, "SECONDS_PER_FILE", 1)
+    monkeypatch.setattr(workers, "SECONDS_PER_FILE", 2)
     expected = {"crash": "crash", "hang": "hang", "memory": "memory over bound", "fine": "read"}
     expected |= {"traceback": "traceback", "lines": "traceback"}
     with Worker(corpus) as worker:

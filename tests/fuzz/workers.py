@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
+import math
 import multiprocessing
 import os
 import random
@@ -124,6 +126,7 @@ class Worker:
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        faulthandler.disable()
         while True:
             try:
                 kind, data = connection.recv()
@@ -131,7 +134,7 @@ class Worker:
                 return
             path = self._folder / (kind if kind in MODEL_FILES else "song.bin")
             path.write_bytes(data)
-            used = int(sum(os.times()[:2]))
+            used = math.ceil(sum(os.times()[:2]))
             resource.setrlimit(resource.RLIMIT_CPU, (used + SECONDS_PER_FILE, resource.RLIM_INFINITY))
             _forget_peak()
             before = _status("VmRSS")
