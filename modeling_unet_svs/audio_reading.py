@@ -44,7 +44,6 @@ TOLERATED_SHARE, TOLERATED_SECONDS = 0.01, 0.1
 UNKNOWN_RIFF_SIZE = 0x7FFF_0000
 # Of a block, at most, whatever rate a header claims.
 BLOCK_SECONDS, BLOCK_SAMPLES = 1, 1 << 18
-MAX_READ_BYTES = 1 << 20
 
 
 class AudioFileError(ValueError):
@@ -125,7 +124,7 @@ class AudioReader:
             # Without the file's name, which would let FFmpeg guess by its ending.
             options = {"format_whitelist": CONTAINERS}
             self._container = av.open(_Nameless(self._file), metadata_errors="replace", options=options)
-        except (av.FFmpegError, ValueError, OSError):
+        except (av.FFmpegError, ValueError, OSError, MemoryError):  # the last where a header claims gigabytes
             raise AudioFileError(self.path, "is no audio file of a known format, or is damaged.") from None
         streams = self._container.streams.audio
         if not streams:
@@ -209,6 +208,8 @@ class AudioReader:
                 if lossless:
                     raise AudioFileError(self.path, f"is damaged: {error.strerror}.") from None
                 continue
+            except (OSError, MemoryError) as error:  # of the disk, or of a claim of gigabytes
+                raise AudioFileError(self.path, f"cannot be read: {error}.") from None
             for frame in frames:
                 if (frame.sample_rate, frame.layout.nb_channels) != (self.info.sampling_rate, self.info.num_channels):
                     raise AudioFileError(self.path, "changes its sampling rate or channels in the middle.")
@@ -254,11 +255,8 @@ class _Nameless:
     """A file without its name."""
 
     def __init__(self, file):
-        self._file, self.seek, self.tell = file, file.seek, file.tell
-
-    def read(self, size: int) -> bytes:
-        # A header may ask for gigabytes, and Python takes the memory before it looks how much there is.
-        return self._file.read(min(size, MAX_READ_BYTES))
+        # No methods in Python: Ctrl-C in the middle of one would be lost, and the file be called damaged.
+        self.read, self.seek, self.tell = file.read, file.seek, file.tell
 
     def seekable(self) -> bool:
         return True

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -18,13 +20,15 @@ import pytest
 from modeling_unet_svs.audio_reading import AudioFileError, AudioReader, read_audio
 from modeling_unet_svs.audio_writing import AudioWriter
 from modeling_unet_svs.batch_separation import separate_all
+from modeling_unet_svs.cli import main
 from train.saving import save_model
 
 from .conftest import ROOT, noise, run, write_song
 from .small_training import arguments, train_here
 
 RATE = 16_000
-OK, FAILED, INTERRUPTED = 0, 1, 130
+FAILED, INTERRUPTED = 1, 130
+pytestmark = pytest.mark.faults
 
 
 @pytest.fixture
@@ -56,11 +60,21 @@ def files_of(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
+SLOW_DISK = """
+import time
+from modeling_unet_svs.audio_writing import AudioWriter
+from modeling_unet_svs.cli import main
+write = AudioWriter.write
+AudioWriter.write = lambda writer, block: (time.sleep(10), write(writer, block))
+main()
+"""
+
+
 @contextmanager
-def separating(checkpoint: Path, song: Path, output_dir: Path) -> Iterator[subprocess.Popen]:
-    """The real command, once it has begun to write."""
-    program = Path(sys.executable).parent / "unet-svs"
-    command = [program, "separate", song, "--output-dir", output_dir, "--model", checkpoint, "--format", "flac"]
+def separating(checkpoint: Path, song: Path, output_dir: Path, slow_disk: bool) -> Iterator[subprocess.Popen]:
+    """The real command in a process of its own, on request with a disk that takes its time."""
+    program = [sys.executable, "-c", SLOW_DISK] if slow_disk else [Path(sys.executable).parent / "unet-svs"]
+    command = [*program, "separate", song, "--output-dir", output_dir, "--model", checkpoint]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True)
     try:
@@ -78,28 +92,19 @@ def wait_for(condition, process: subprocess.Popen, seconds: float = 120) -> None
         time.sleep(0.002)
 
 
-@pytest.fixture(scope="module")
-def long_song(tmp_path_factory) -> Path:
-    """Long enough for a signal to hit its separation, and the writing of its stems."""
-    return write_song(tmp_path_factory.mktemp("long") / "song.wav", noise(2, 150 * RATE), RATE)
-
-
-def test_killed_while_writing_leaves_no_stem_and_the_next_run_removes_what_is_left(checkpoint, long_song, tmp_path):
+def test_killed_while_writing_leaves_no_stem_and_the_next_run_removes_what_is_left(
+    separate_here, checkpoint, tmp_path
+):
+    song = write_song(tmp_path / "song.wav", noise(2, RATE), RATE)
     folder = tmp_path / "out" / "song"
-    with separating(checkpoint, long_song, tmp_path / "out") as process:
+    with separating(checkpoint, song, tmp_path / "out", slow_disk=True) as process:
         wait_for(lambda: list(folder.glob(".*.partial")), process)
         process.send_signal(signal.SIGKILL)
         process.wait()
-    assert not list(folder.glob("*.flac"))
+    assert not list(folder.glob("*.wav"))
     assert list(folder.glob(".*.partial"))
-    short = write_song(tmp_path / "song.wav", noise(2, RATE), RATE)
-    assert (
-        run(
-            "unet-svs", "separate", short, "--output-dir", tmp_path / "out", "--model", checkpoint, "--format", "flac"
-        ).returncode
-        == OK
-    )
-    assert files_of(folder) == ["accompaniment.flac", "vocals.flac"]
+    assert separate_here([song], tmp_path / "out")[0] == 0
+    assert files_of(folder) == ["accompaniment.wav", "vocals.wav"]
 
 
 def test_what_another_program_is_writing_is_left_alone(tmp_path):
@@ -111,10 +116,11 @@ def test_what_another_program_is_writing_is_left_alone(tmp_path):
 
 
 @pytest.mark.parametrize("when", ["separating", "writing"])
-def test_ctrl_c_ends_with_130_and_leaves_nothing(checkpoint, long_song, tmp_path, when):
+def test_ctrl_c_ends_with_130_and_leaves_nothing(checkpoint, tmp_path, when):
+    song = write_song(tmp_path / "song.wav", noise(2, (200 if when == "separating" else 1) * RATE), RATE)
     output = tmp_path / "out"
-    with separating(checkpoint, long_song, output) as process:
-        begun = {"separating": output.exists, "writing": lambda: list(output.glob("song/.*.partial"))}
+    begun = {"separating": output.exists, "writing": lambda: list(output.glob("song/.*.partial"))}
+    with separating(checkpoint, song, output, slow_disk=when == "writing") as process:
         wait_for(begun[when], process)
         process.send_signal(signal.SIGINT)
         stdout, stderr = process.communicate(timeout=120)
@@ -227,21 +233,21 @@ def test_a_pipe_does_not_hang(separate_here, tmp_path):
     assert all("is a pipe or a device: a song has to be a file" in line for line in said)
 
 
-def test_a_full_disk_for_standard_input_is_one_line(checkpoint, tmp_path):
+def test_a_full_disk_for_standard_input_is_one_line(checkpoint, tmp_path, monkeypatch, capfd):
     song = write_song(tmp_path / "song.wav", noise(2, 10 * RATE), RATE)
-    program = Path(sys.executable).parent / "unet-svs"
-    with disk_of(tmp_path / "disk", 100) as disk, open(song, "rb") as stdin:
-        done = subprocess.run(
-            [program, "separate", "-", "--stem", "vocals", "--model", checkpoint],
-            stdin=stdin,
-            capture_output=True,
-            env={**os.environ, "TMPDIR": str(disk), "PYTHONPATH": str(ROOT)},
-            timeout=300,
-        )
+    arguments = ["unet-svs", "separate", "-", "--stem", "vocals", "--model", str(checkpoint)]
+    with disk_of(tmp_path / "disk", 100) as disk, open(song, encoding="latin-1") as stdin:
+        monkeypatch.setattr(tempfile, "tempdir", str(disk))
+        monkeypatch.setattr(sys, "argv", arguments)
+        monkeypatch.setattr(sys, "stdin", stdin)
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as exited:
+            main()
+        said = capfd.readouterr()
         assert files_of(disk) == []
-    assert done.returncode == FAILED
-    assert done.stdout == b""
-    assert done.stderr.decode().strip().splitlines() == ["unet-svs: [Errno 28] No space left on device"]
+    assert exited.value.code == FAILED
+    assert said.out == ""
+    assert said.err.strip().splitlines() == ["unet-svs: [Errno 28] No space left on device"]
 
 
 def test_a_disk_that_is_full_for_a_checkpoint_is_one_line_and_leaves_none(
@@ -249,8 +255,9 @@ def test_a_disk_that_is_full_for_a_checkpoint_is_one_line_and_leaves_none(
 ):
     with disk_of(tmp_path / "disk", 100) as disk:
         assert train_here(monkeypatch, *arguments(training_root, disk / "run")) == 2
-        said = capsys.readouterr().err.strip().splitlines()[-1]
-        assert said.startswith(f"train: {disk / 'run'} cannot be written to: ")
+        # It may stand behind the progress bar.
+        said = re.findall(r"train: (\S+) cannot be written to: \S", capsys.readouterr().err)
+        assert said == [str(disk / "run")]
         assert not list(disk.glob("run/checkpoint-*")) and not list(disk.glob("run/partial-*"))
 
 

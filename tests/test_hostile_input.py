@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoFeatureExtractor
 
 from modeling_unet_svs import UNetSVSConfig, UNetSVSModel
-from modeling_unet_svs.audio_reading import AudioFileError, AudioReader
+from modeling_unet_svs.audio_reading import AudioFileError
 from modeling_unet_svs.checkpoint_loading import load_checkpoint
 
 from .conftest import small_config
@@ -26,7 +26,7 @@ from .fuzz.arrays import outcome_of, properties
 from .fuzz.targets import TARGETS
 from .fuzz.workers import FINDINGS, Corpus, Worker, kinds_in_turn
 
-FILES, ARRAYS = 20 * len(TARGETS), 40
+FILES, ARRAYS = 12 * len(TARGETS), 30
 REGRESSIONS = sorted((Path(__file__).parent / "fuzz" / "regressions").glob("*/*"))
 CODE = "import pathlib\npathlib.Path({!r}).write_text('code was run')\n"
 
@@ -235,26 +235,3 @@ def test_weights_that_a_small_file_only_claims_take_no_memory(checkpoint, tmp_pa
     save_file({}, folder / "model.safetensors")
     with pytest.raises(ValueError, match="^model .*parameters"):
         load_checkpoint(folder)
-
-
-def test_a_header_that_claims_gigabytes_takes_no_memory():
-    """FFmpeg asks for what a header claims, and Python would take that memory before it reads."""
-    (path,) = [path for path in REGRESSIONS if path.name == "block-of-gigabytes.wv"]
-    asked = []
-    with open(path, "rb") as file, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("builtins.open", lambda *_: _Asked(file, asked))
-        with pytest.raises(AudioFileError), AudioReader(path) as reader:
-            list(reader.blocks())
-    assert asked and max(asked) <= 1 << 20
-
-
-class _Asked:
-    def __init__(self, file, asked: list[int]):
-        self.seek, self.tell, self.fileno, self._file, self._asked = file.seek, file.tell, file.fileno, file, asked
-
-    def read(self, size: int) -> bytes:
-        self._asked.append(size)
-        return self._file.read(size)
-
-    def close(self) -> None:
-        pass
