@@ -15,13 +15,16 @@ from .modeling_unet_svs import UNetSVSModel
 
 # Of what a library says: it may repeat all that it was given.
 LONGEST_REASON = 400
-LOADED_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json")
+LOADED_FILES = ("config.json", "model.safetensors")
 PICKLES = {
     *(".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".dill", ".npy", ".npz"),
     *(".h5", ".keras", ".msgpack"),
 }
 # What Accelerate writes beside the weights, so that training can go on.
-TRAINING_STATE = ("optimizer*.bin", "scheduler*.bin", "sampler*.bin", "random_states_*.pkl", "custom_checkpoint_*.pkl")
+TRAINING_STATE = {
+    *("optimizer*.bin", "scheduler*.bin", "sampler*.bin", "dl_state_dict*.bin", "scaler.pt"),
+    *("random_states_*.pkl", "custom_checkpoint_*.pkl"),
+}
 
 
 def load_checkpoint(model: str | Path) -> UNetSVSModel:
@@ -84,11 +87,12 @@ def _refuse_pickles(folder: Path) -> None:
 
 def _refuse_a_network_beyond_its_weights(config: UNetSVSConfig, folder: Path) -> None:
     """Before memory is taken for what a file of a few bytes claims."""
+    weights = folder / "model.safetensors"
+    if not weights.is_file():  # an index of several files could name others than safetensors
+        raise ValueError("it has no model.safetensors, and nothing else is loaded.")
     with torch.device("meta"):
         num_parameters = UNetSVSModel(config).num_parameters()
-    num_bytes = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-    if not num_bytes:
-        raise ValueError("the folder has no model.safetensors.")
+    num_bytes = weights.stat().st_size
     if num_parameters > num_bytes:
         raise ValueError(f"its config.json has {num_parameters:,} parameters, its safetensors {num_bytes:,} bytes.")
 
