@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,11 +36,14 @@ SAMPLE_TYPES = {
     "flt": (np.dtype(np.float32), 1.0),
     "dbl": (np.dtype(np.float64), 1.0),
 }
+# What moves a terminal's cursor, turns its text around, or is no text: lone halves of UTF-16 stand for any bytes.
+CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 # What of an announced length may be missing before a file counts as truncated: an encoder's padding, not music.
 TOLERATED_SHARE, TOLERATED_SECONDS = 0.01, 0.1
 # RIFF sizes from here on are what programs write that do not know the size when they begin.
 UNKNOWN_RIFF_SIZE = 0x7FFF_0000
-BLOCK_SECONDS = 1
+# Of a block, at most, whatever rate a header claims.
+BLOCK_SECONDS, BLOCK_SAMPLES = 1, 1 << 18
 
 
 class AudioFileError(ValueError):
@@ -48,7 +53,7 @@ class AudioFileError(ValueError):
         super().__init__(path, reason)
 
     def __str__(self) -> str:
-        return f"{self.args[0]}: {self.args[1]}".replace("\n", " ")
+        return CONTROLS.sub("?", f"{self.args[0]}: {self.args[1]}")
 
 
 @dataclass(frozen=True)
@@ -92,10 +97,13 @@ class AudioReader:
         if av is None:
             raise ImportError("reading audio files needs PyAV: pip install av")
         self.path = Path(path)
-        if not self.path.exists():
+        # Not `Path.exists`, which raises for names that are too long.
+        if not os.path.exists(path):
             raise AudioFileError(path, "no such file.")
-        if self.path.is_dir():
+        if os.path.isdir(path):
             raise AudioFileError(path, "is a folder, not an audio file.")
+        if not os.path.isfile(path):
+            raise AudioFileError(path, "is a pipe or a device: a song has to be a file.")
         try:
             self._file = open(self.path, "rb")
         except OSError as error:
@@ -108,7 +116,7 @@ class AudioReader:
             raise
 
     def _open(self, audio_stream: int) -> None:
-        if self.path.stat().st_size == 0:
+        if self._size() == 0:
             raise AudioFileError(self.path, "is empty (0 bytes).")
         self._check_riff_size()
         has_mp3_length = self._has_mp3_length()
@@ -116,7 +124,7 @@ class AudioReader:
             # Without the file's name, which would let FFmpeg guess by its ending.
             options = {"format_whitelist": CONTAINERS}
             self._container = av.open(_Nameless(self._file), metadata_errors="replace", options=options)
-        except (av.FFmpegError, ValueError):
+        except (av.FFmpegError, ValueError, OSError, MemoryError):  # the last where a header claims gigabytes
             raise AudioFileError(self.path, "is no audio file of a known format, or is damaged.") from None
         streams = self._container.streams.audio
         if not streams:
@@ -125,7 +133,7 @@ class AudioReader:
             raise AudioFileError(self.path, f"has {len(streams)} audio streams, numbered from 0; not {audio_stream}.")
         self._stream = streams[audio_stream]
         codec = self._stream.codec_context
-        if codec is None or not codec.sample_rate or not codec.channels:
+        if codec is None or codec.format is None or not codec.sample_rate or not codec.channels:
             raise AudioFileError(self.path, "has an audio stream that cannot be decoded.")
         self._stream.thread_type = "AUTO"
         duration = self._stream.duration
@@ -170,6 +178,7 @@ class AudioReader:
         Raises:
             AudioFileError: damaged or truncated, or without a single sample.
         """
+        wanted = min(BLOCK_SECONDS * self.info.sampling_rate, BLOCK_SAMPLES)
         limit = self.info.num_samples if "mov" in self._container.format.name and self._exact else None
         waiting: list[np.ndarray] = []
         num_waiting = num_samples = 0
@@ -179,7 +188,7 @@ class AudioReader:
             num_samples += samples.shape[1]
             num_waiting += samples.shape[1]
             waiting.append(samples)
-            if num_waiting >= BLOCK_SECONDS * self.info.sampling_rate:
+            if num_waiting >= wanted:
                 yield np.concatenate(waiting, axis=1)
                 waiting, num_waiting = [], 0
         if num_waiting:
@@ -199,10 +208,15 @@ class AudioReader:
                 if lossless:
                     raise AudioFileError(self.path, f"is damaged: {error.strerror}.") from None
                 continue
+            except (OSError, MemoryError) as error:  # of the disk, or of a claim of gigabytes
+                raise AudioFileError(self.path, f"cannot be read: {error}.") from None
             for frame in frames:
                 if (frame.sample_rate, frame.layout.nb_channels) != (self.info.sampling_rate, self.info.num_channels):
                     raise AudioFileError(self.path, "changes its sampling rate or channels in the middle.")
                 yield _float_samples(frame)
+
+    def _size(self) -> int:
+        return os.fstat(self._file.fileno()).st_size
 
     def _has_mp3_length(self) -> bool:
         """Whether an MP3's first frame says its length; without it FFmpeg guesses from the first frames' bit rate."""
@@ -221,7 +235,7 @@ class AudioReader:
         self._file.seek(0)
         if head[:4] != b"RIFF":
             return
-        announced, actual = 8 + int.from_bytes(head[4:], "little"), self.path.stat().st_size
+        announced, actual = 8 + int.from_bytes(head[4:], "little"), self._size()
         if announced < UNKNOWN_RIFF_SIZE and announced - actual > TOLERATED_SHARE * announced:
             raise AudioFileError(self.path, f"is truncated: {actual} bytes of the {announced} it announces.")
 
@@ -241,6 +255,7 @@ class _Nameless:
     """A file without its name."""
 
     def __init__(self, file):
+        # No methods in Python: Ctrl-C in the middle of one would be lost, and the file be called damaged.
         self.read, self.seek, self.tell = file.read, file.seek, file.tell
 
     def seekable(self) -> bool:

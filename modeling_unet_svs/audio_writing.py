@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -125,6 +126,7 @@ class AudioWriter:
         self._partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
         self._num_written = 0
         self._layout = LAYOUTS[num_channels - 1] if num_channels <= len(LAYOUTS) else f"{num_channels}C"
+        self._remove_abandoned()
         try:
             self._file = open(self._partial, "wb")
         except OSError as error:
@@ -194,6 +196,14 @@ class AudioWriter:
         except (OSError, av.FFmpegError) as error:
             raise AudioFileError(self.path, f"cannot be written: {error.strerror}.") from None
 
+    def _remove_abandoned(self) -> None:
+        """What a program that was killed has left of this file; that of one that still runs stays."""
+        for path in self.path.parent.glob(f".{glob.escape(self.path.name)}.*.partial"):
+            process = path.name.split(".")[-2]
+            if process.isdigit() and not _runs(int(process)):
+                with suppress(OSError):
+                    path.unlink()
+
     def _mux(self, frame: av.AudioFrame | None) -> None:
         for packet in self._stream.encode(frame):
             self._container.mux(packet)
@@ -205,6 +215,18 @@ class AudioWriter:
         with suppress(OSError):
             self._file.close()
         self._partial.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    if os.name != "posix":  # where an opened file cannot be removed anyway, and signal 0 is one that ends a process
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def _convert(block: np.ndarray, sample_format: str) -> np.ndarray:

@@ -14,6 +14,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from .audio_reading import AudioFileError
+from .file_names import safe_name
 from .file_separation import separate_file
 from .memory_fallback import with_less_memory
 from .modeling_unet_svs import UNetSVSModel
@@ -66,7 +68,12 @@ def separate_all(
         if report.is_dir():
             raise ValueError(f"--report {report} is a folder: name a file.")
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+    )
     shown = processes.is_main and console.is_terminal
     with Progress(*columns, console=console, disable=not shown) as progress:
         songs: list[Song] = []
@@ -106,7 +113,7 @@ def _separate(
 ) -> int:
     """Separates a song, notes in it what came of it, and returns the batch size that there is memory for."""
     outputs = {path.stem: path for path in map(Path, song.outputs)} if overwrite else song.missing()
-    task = progress.add_task(Path(song.input).name, total=None)
+    task = progress.add_task(safe_name(Path(song.input).name), total=None)
     begun = time.perf_counter()
 
     def advance(done: int, total: int | None) -> None:
@@ -121,6 +128,8 @@ def _separate(
     try:
         scale, batch_size = with_less_memory(work, model, batch_size, partial(_say, progress=progress))
     except (ValueError, OSError) as error:
+        if isinstance(error, OSError):
+            error = AudioFileError(Path(song.outputs[0]).parent, f"cannot be written: {error.strerror or error}.")
         song.fail(error)
         song.num_samples = None
         _say(song.error, progress)

@@ -145,13 +145,13 @@ def _load(model: str | None, device: str, dtype: str) -> UNetSVSModel:
 
 def main() -> None:
     """Runs the command; exits with 0 (all good), 1 (some failed), 2 (wrong usage) or 130 (interrupted)."""
-    # Names of files need not be text.
-    sys.stdout.reconfigure(errors="surrogateescape")
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="surrogateescape")  # names of files need not be text
     try:
         app()
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"unet-svs: {error}", file=sys.stderr)
-        sys.exit(FAILED if isinstance(error, AudioFileError) else USAGE)
+        sys.exit(FAILED if isinstance(error, (AudioFileError, OSError)) else USAGE)
 
 
 __all__ = ["app", "main"]

@@ -7,6 +7,11 @@ from transformers import PreTrainedConfig
 
 from .resampling import MAX_SAMPLING_RATE, MIN_SAMPLING_RATE
 
+# Of a patch: 250 times the paper's. Beyond it, a few wrong digits would take all memory.
+MAX_PATCH_VALUES = 1 << 24
+# Stems are names of files.
+MAX_STEM_LETTERS = 40
+
 
 @strict
 class UNetSVSConfig(PreTrainedConfig):
@@ -133,8 +138,8 @@ class UNetSVSConfig(PreTrainedConfig):
         if not self.sources:
             raise ValueError('sources is empty: name at least one stem, for example ("vocals",).')
         for name in self.stems:
-            if not name.isidentifier():
-                raise ValueError(f"stem {name!r} is no identifier: use letters, digits and underscores.")
+            if not name.isidentifier() or len(name) > MAX_STEM_LETTERS:
+                raise ValueError(f"stem {name[:99]!r} is no short identifier: use letters, digits and underscores.")
         if len(set(self.stems)) != len(self.stems):
             raise ValueError(f"stems {self.stems} are not distinct: rename one of sources, or the residual.")
 
@@ -160,6 +165,11 @@ class UNetSVSConfig(PreTrainedConfig):
                 f"num_frames is {self.num_frames} and cannot be halved {len(self.hidden_sizes)} times: "
                 f"use a multiple of {self.frame_multiple}, or fewer hidden_sizes."
             )
+        if self.num_channels * self.num_bins * self.num_frames > MAX_PATCH_VALUES:
+            raise ValueError(
+                f"num_channels {self.num_channels}, n_fft {self.n_fft} and num_frames {self.num_frames} make patches "
+                f"of more than {MAX_PATCH_VALUES} values: use less."
+            )
         if not 0 <= 2 * self.context_frames < self.num_frames:
             raise ValueError(
                 f"context_frames is {self.context_frames}: use 0 to {(self.num_frames - 1) // 2}, "
@@ -178,10 +188,12 @@ class UNetSVSConfig(PreTrainedConfig):
                 f"num_dropout_layers is {self.num_dropout_layers}: use 0 to {len(self.hidden_sizes) - 1}, "
                 "the last layer has none."
             )
-        if self.magnitude_exponent <= 0:
-            raise ValueError(f"magnitude_exponent is {self.magnitude_exponent}: use a positive number.")
-        if self.mask_bound <= 0:
-            raise ValueError(f"mask_bound is {self.mask_bound}: use a positive number.")
+        if not 0 <= self.leaky_relu_slope <= 1:
+            raise ValueError(f"leaky_relu_slope is {self.leaky_relu_slope}: use 0 to 1.")
+        if not 0 < self.magnitude_exponent <= 10:
+            raise ValueError(f"magnitude_exponent is {self.magnitude_exponent}: use a positive number up to 10.")
+        if not 0 < self.mask_bound <= 1000:
+            raise ValueError(f"mask_bound is {self.mask_bound}: use a positive number up to 1000.")
 
 
 UNetSVSConfig.register_for_auto_class()

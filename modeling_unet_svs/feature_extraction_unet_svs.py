@@ -7,7 +7,8 @@ import torch
 from transformers import BatchFeature, SequenceFeatureExtractor
 from transformers.utils import PaddingStrategy, TensorType
 
-from .stream import as_float32
+from .configuration_unet_svs import MAX_SAMPLING_RATE
+from .stream import MAX_SAMPLE, as_float32
 
 
 class UNetSVSFeatureExtractor(SequenceFeatureExtractor):
@@ -22,11 +23,19 @@ class UNetSVSFeatureExtractor(SequenceFeatureExtractor):
             Rate in Hz that the model works at.
         padding_value (`float`, *optional*, defaults to 0.0):
             Sample that shorter waveforms are filled up with.
+
+    Raises:
+        ValueError: a number that is out of range, or no number.
     """
 
     model_input_names = ["input_values"]
 
     def __init__(self, feature_size: int = 1, sampling_rate: int = 8192, padding_value: float = 0.0, **kwargs):
+        for name, value in (("feature_size", feature_size), ("sampling_rate", sampling_rate)):
+            if not isinstance(value, int) or not 1 <= value <= MAX_SAMPLING_RATE:
+                raise ValueError(f"{name} is {value!r}: use a whole number from 1 to {MAX_SAMPLING_RATE}.")
+        if not isinstance(padding_value, (int, float)) or not abs(padding_value) <= MAX_SAMPLE:
+            raise ValueError(f"padding_value is {padding_value!r}: use a number such as 0.0.")
         super().__init__(feature_size=feature_size, sampling_rate=sampling_rate, padding_value=padding_value, **kwargs)
 
     def __call__(
@@ -55,7 +64,10 @@ class UNetSVSFeatureExtractor(SequenceFeatureExtractor):
                 f"sampling_rate is {sampling_rate} Hz where the model works at {self.sampling_rate} Hz: "
                 "resample the waveform, or use model.separate, which takes any rate."
             )
-        is_waveform = isinstance(audio, (np.ndarray, torch.Tensor)) or (len(audio) > 0 and np.isscalar(audio[0]))
+        is_waveform = isinstance(audio, (np.ndarray, torch.Tensor))
+        if not is_waveform and not isinstance(audio, (list, tuple)):
+            raise ValueError(f"audio is of type {type(audio).__name__}: use a waveform, or a list of waveforms.")
+        is_waveform = is_waveform or (len(audio) > 0 and np.isscalar(audio[0]))
         waveforms = [self._with_channels(as_float32(waveform)) for waveform in ([audio] if is_waveform else audio)]
         if not waveforms:
             raise ValueError("audio is empty: give at least one waveform.")

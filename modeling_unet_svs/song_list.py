@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from .audio_reading import AudioFileError
+from .file_names import safe_name
 
 # Of files in folders; a file that is named itself is recognised by its content.
 SUFFIXES = {
@@ -97,8 +98,8 @@ def _found(inputs: Iterable[Path], output_dir: Path) -> Iterator[tuple[Path, Pat
     """Each song and the folder of its stems; a folder without songs and `None`."""
     made = output_dir.resolve()
     for path in inputs:
-        if not path.is_dir():
-            yield path, output_dir / path.stem
+        if not os.path.isdir(path):
+            yield path, output_dir / safe_name(path.stem)
             continue
         files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
         if path.resolve() in made.parents:
@@ -106,7 +107,8 @@ def _found(inputs: Iterable[Path], output_dir: Path) -> Iterator[tuple[Path, Pat
         if not files:
             yield path, None
         for file in files:
-            yield file, output_dir / file.relative_to(path).with_suffix("")
+            folders = file.relative_to(path).parent.parts
+            yield file, output_dir.joinpath(*map(safe_name, (*folders, file.stem)))
 
 
 __all__ = ["Song", "list_songs", "read_list"]

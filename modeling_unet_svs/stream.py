@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import numbers
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 MAX_CHANNELS = 64
 DEFAULT_BATCH_SIZE = 4
+# Beyond it, sums of squares and of whole patches are no longer finite.
+MAX_SAMPLE = 1e15
 
 
 class SeparationStream:
@@ -38,17 +42,18 @@ class SeparationStream:
     def __init__(
         self, model: SourceEstimator, sampling_rate: int, num_channels: int, batch_size: int = DEFAULT_BATCH_SIZE
     ):
-        if not MIN_SAMPLING_RATE <= sampling_rate <= MAX_SAMPLING_RATE or int(sampling_rate) != sampling_rate:
+        if not _is_whole(sampling_rate, MIN_SAMPLING_RATE, MAX_SAMPLING_RATE):
             raise ValueError(
                 f"sampling_rate is {sampling_rate}: use a whole number of Hz from {MIN_SAMPLING_RATE} to "
                 f"{MAX_SAMPLING_RATE}."
             )
-        if not 1 <= num_channels <= MAX_CHANNELS:
+        if not _is_whole(num_channels, 1, MAX_CHANNELS):
             raise ValueError(
                 f"the waveform has {num_channels} channels: use 1 to {MAX_CHANNELS}, in shape (channels, samples)."
             )
-        if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}: use 1 or more.")
+        if not _is_whole(batch_size, 1, sys.maxsize):
+            raise ValueError(f"batch_size is {batch_size}: use a whole number, 1 or more.")
+        num_channels, batch_size = int(num_channels), int(batch_size)
         config = model.config
         self.model, self.sampling_rate, self.num_channels = model, int(sampling_rate), num_channels
         num_groups = math.ceil(num_channels / config.num_channels)
@@ -132,6 +137,10 @@ class SeparationStream:
         return stems
 
 
+def _is_whole(value: object, lowest: int, highest: int) -> bool:
+    return isinstance(value, numbers.Real) and lowest <= value <= highest and int(value) == value
+
+
 def as_float32(waveform: np.ndarray | torch.Tensor) -> np.ndarray:
     """A copy of a waveform as finite float32, full scale 1.
 
@@ -157,6 +166,8 @@ def as_float32(waveform: np.ndarray | torch.Tensor) -> np.ndarray:
     if not np.isfinite(samples).all():
         index = int(np.argmin(np.isfinite(samples).reshape(-1)))
         raise ValueError(f"the waveform is not finite: {waveform.reshape(-1)[index]} at its value number {index}.")
+    if samples.size and max(samples.max(), -samples.min()) > MAX_SAMPLE:
+        raise ValueError(f"the waveform has samples beyond {MAX_SAMPLE:g}, where full scale is 1: it is no sound.")
     return samples
 
 

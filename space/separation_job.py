@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gpu import on_gpu
 from mask_record import MaskRecorder, RecordedMask
@@ -18,10 +19,14 @@ from turns import Turns
 
 from modeling_unet_svs import UNetSVSModel
 from modeling_unet_svs.audio_reading import AudioFileError, AudioInfo
+from modeling_unet_svs.file_names import safe_name
 from modeling_unet_svs.file_separation import separate_file
 
 # How often a page hears of the progress, and how long a cancelled page waits at most.
 TICK_SECONDS = 0.4
+# Without any progress: a decoder that a damaged file keeps busy for ever cannot be ended from outside.
+STALL_SECONDS = 180
+STALLED = "This song cannot be taken apart: it keeps the decoder busy and nothing comes of it."
 logger = logging.getLogger("unet_svs.space")
 
 
@@ -102,7 +107,10 @@ class SeparationJob:
             SongError: a song that cannot be taken apart, in words for the visitor.
         """
         # Before the queue, so that nobody waits for nothing.
-        info = check_song(song, self.settings)
+        check = _Worker(lambda _: check_song(song, self.settings))
+        if not check.ended(STALL_SECONDS):
+            raise SongError(STALLED)
+        info = check.result(song)
         ticket = self._turns.enter()
         if ticket is None:
             raise SongError("There are too many visitors now: please try again in some minutes.")
@@ -118,10 +126,14 @@ class SeparationJob:
         outputs = {stem: folder / f"{song_name(song)} - {stem}.{format}" for stem in self.model.config.stems}
         expected = info.num_samples or max_samples(info, self.settings)
         recorder = MaskRecorder(self.model, info.sampling_rate, info.num_channels, expected)
-        worker = _Worker(lambda report: self._separate(recorder.model, song, info, outputs, report))
+        slot = _Slot(self._slots)
+        worker = _Worker(lambda report: self._separate(recorder.model, song, info, outputs, slot, report))
         try:
             begun = time.monotonic()
             while not worker.ended(TICK_SECONDS):
+                if worker.stalled_seconds() > STALL_SECONDS:
+                    slot.release()
+                    raise SongError(STALLED)
                 yield _progress(worker.num_done, info, time.monotonic() - begun)
         finally:
             worker.cancelled.set()
@@ -135,29 +147,51 @@ class SeparationJob:
         song: Path,
         info: AudioInfo,
         outputs: dict[str, Path],
+        slot: _Slot,
         report: Callable[[int], None],
     ) -> float:
         def advance(num_samples: int, total: int | None) -> None:
             check_length(info, num_samples, self.settings)
             report(num_samples)
 
-        with self._slots:
+        slot.acquire()
+        try:
             report(0)
             return separate_file(model, song, outputs, progress_callback=advance)
+        finally:
+            slot.release()
 
 
 class _Cancelled(Exception):
     """Ends a worker whose visitor has gone."""
 
 
+class _Slot:
+    """One of a semaphore's places, that can be taken away from who holds it."""
+
+    def __init__(self, slots: threading.Semaphore):
+        self._slots, self._held, self._lock = slots, False, threading.Lock()
+
+    def acquire(self) -> None:
+        self._slots.acquire()
+        self._held = True
+
+    def release(self) -> None:
+        with self._lock:
+            held, self._held = self._held, False
+        if held:
+            self._slots.release()
+
+
 class _Worker:
     """A thread that separates, so that its caller can look at the clock and leave."""
 
-    def __init__(self, work: Callable[[Callable[[int], None]], float]):
+    def __init__(self, work: Callable[[Callable[[int], None]], object]):
         self.cancelled = threading.Event()
         self.num_done = 0
-        self._outcome: queue.Queue[float | Exception] = queue.Queue()
-        self._ended: float | Exception | None = None
+        self._reported = time.monotonic()
+        self._outcome: queue.Queue[object] = queue.Queue()
+        self._ended: object = None
         self._work = work
         threading.Thread(target=self._run, daemon=True, name="separation").start()
 
@@ -170,7 +204,11 @@ class _Worker:
     def _report(self, num_samples: int) -> None:
         if self.cancelled.is_set():
             raise _Cancelled
-        self.num_done = num_samples
+        self.num_done, self._reported = num_samples, time.monotonic()
+
+    def stalled_seconds(self) -> float:
+        """Since the work was heard of."""
+        return time.monotonic() - self._reported
 
     def ended(self, timeout: float) -> bool:
         """Waits, and says whether the work has ended."""
@@ -180,7 +218,7 @@ class _Worker:
             return False
         return True
 
-    def result(self, song: Path) -> float:
+    def result(self, song: Path) -> Any:
         """What the work returned, or an error for the visitor."""
         outcome = self._ended
         if isinstance(outcome, AudioFileError):
@@ -203,7 +241,7 @@ def _progress(num_done: int, info: AudioInfo, elapsed: float) -> Progress:
 
 def song_name(song: Path) -> str:
     """A song's name, short enough for the names of its stems' files."""
-    return song.stem.removesuffix(".stem").strip()[:120] or "song"
+    return safe_name(song.stem.removesuffix(".stem").strip() or "song")
 
 
 __all__ = ["Progress", "SeparatedSong", "SeparationJob", "Waiting", "song_name"]

@@ -195,6 +195,7 @@ def test_nothing_is_left_of_a_file_whose_writing_failed(tmp_path):
     assert os.listdir(tmp_path) == ["song.wav"]
 
 
+@pytest.mark.faults
 def test_a_full_disk_is_one_clear_line_and_leaves_nothing(tmp_path):
     code = (
         "import resource, sys, signal, numpy as np; from modeling_unet_svs.audio_writing import AudioWriter;"

@@ -99,6 +99,7 @@ def test_bytes_are_read_once_and_a_damaged_memory_of_them_is_ignored(root, tmp_p
     assert remembered.of_embedded(pa.py_buffer(b""), "data set", 3, "vocals") == fingerprint
 
 
+@pytest.mark.faults
 def test_a_killed_call_leaves_no_half_file_and_the_next_one_goes_on(root, tmp_path):
     process = in_another_process(lambda: decode_musdb18(root, tmp_path))
     while process.is_alive() and len(list(tmp_path.glob("*.npy"))) < 3:
@@ -167,6 +168,7 @@ def test_too_little_space_is_said_before_anything_is_decoded(root, tmp_path, mon
     assert not decoded_stems
 
 
+@pytest.mark.faults
 def test_a_disk_that_fills_up_is_one_line_and_leaves_no_part_of_a_file(root, tmp_path):
     """A real failure in the middle of a write: the system refuses files of more than 60 kB."""
 

@@ -34,6 +34,7 @@ def test_a_resumed_run_ends_with_the_weights_of_one_never_interrupted(training_r
     assert_same_weights(training_root / "whole", training_root / "resumed")
 
 
+@pytest.mark.faults
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_weights(training_root, monkeypatch):
     """SIGKILL, wherever it hits, after the first and after the fourth of eight steps; two processes make examples."""
     steps = ("--max_train_steps", 8, "--checkpointing_steps", 1, "--num_workers", 2, "--validation_steps", 3)

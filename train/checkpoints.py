@@ -11,7 +11,7 @@ from accelerate import Accelerator
 
 from modeling_unet_svs import UNetSVSConfig
 
-from .saving import replace_folder
+from .saving import replace_folder, said_in_one_line
 
 PATTERN = re.compile(r"checkpoint-(\d+)")
 
@@ -116,15 +116,19 @@ def save_checkpoint(
         step: optimizer steps done.
         total_limit: how many checkpoints stay.
         config: of the model.
+
+    Raises:
+        ValueError: the folder cannot be written to; nothing is left of the checkpoint.
     """
     target = Path(output_dir) / f"checkpoint-{step}"
     partial = Path(output_dir) / f"partial-{target.name}"
     if accelerator.is_main_process:
         shutil.rmtree(partial, ignore_errors=True)
     accelerator.wait_for_everyone()
-    accelerator.save_state(str(partial))
-    if accelerator.is_main_process:
-        config.save_pretrained(partial)
+    with said_in_one_line(partial):
+        accelerator.save_state(str(partial))
+        if accelerator.is_main_process:
+            config.save_pretrained(partial)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         replace_folder(partial, target)

@@ -26,7 +26,12 @@ def initial_model(config: UNetSVSConfig, model_name_or_path: str | None) -> tupl
         return UNetSVSModel(config).train(), "new weights"
     load_checkpoint(model_name_or_path)  # for its errors: below, nothing that is wrong with the weights is one
     model, report = UNetSVSModel.from_pretrained(
-        model_name_or_path, config=config, dtype="float32", ignore_mismatched_sizes=True, output_loading_info=True
+        model_name_or_path,
+        config=config,
+        dtype="float32",
+        use_safetensors=True,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
     )
     renewed = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
     kept = Counter(_part(name) for name in model.state_dict() if name not in renewed)

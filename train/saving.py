@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from modeling_unet_svs import UNetSVSFeatureExtractor, UNetSVSModel, UNetSVSPipeline
@@ -16,11 +18,39 @@ def save_model(model: UNetSVSModel, folder: str | Path) -> None:
 
     Args:
         model: to save; its weights as safetensors.
-        folder: where to; files of the same names are replaced, and what was exported of them is removed.
+        folder: where to; files of the same names are replaced, each by one that is whole; what was
+            exported of them is removed.
+
+    Raises:
+        ValueError: the folder cannot be written to; nothing is left of what was begun.
     """
     shutil.rmtree(Path(folder) / EXPORTED, ignore_errors=True)
     extractor = UNetSVSFeatureExtractor(model.config.num_channels, model.config.sampling_rate)
-    UNetSVSPipeline(model=model, feature_extractor=extractor).save_pretrained(folder)
+    pipeline, partial = UNetSVSPipeline(model=model, feature_extractor=extractor), Path(folder) / "partial-model"
+    shutil.rmtree(partial, ignore_errors=True)
+    with said_in_one_line(partial):
+        pipeline.save_pretrained(partial)
+        for path in sorted(partial.iterdir()):
+            os.replace(path, Path(folder) / path.name)
+        partial.rmdir()
+
+
+@contextmanager
+def said_in_one_line(partial: Path) -> Iterator[None]:
+    """Context in which a folder is written, under another name until it is whole.
+
+    Args:
+        partial: the folder.
+
+    Raises:
+        ValueError: it cannot be written; nothing is left of it.
+    """
+    try:
+        yield
+    except Exception as error:  # a full disk is another error in each of the libraries that write
+        shutil.rmtree(partial, ignore_errors=True)
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{partial.parent} cannot be written to: {reason}") from None
 
 
 def replace_folder(partial: Path, target: Path) -> None:
@@ -34,4 +64,4 @@ def replace_folder(partial: Path, target: Path) -> None:
     os.replace(partial, target)
 
 
-__all__ = ["replace_folder", "save_model"]
+__all__ = ["replace_folder", "said_in_one_line", "save_model"]

@@ -1,0 +1,83 @@
+"""Small sound files and model files, to be damaged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+
+from modeling_unet_svs.audio_writing import AudioWriter
+from train.saving import save_model
+
+from ..conftest import make_model, noise, small_config
+
+MODEL_FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
+TAGS = {"title": "Für Elise", "artist": "../../etc/passwd", "comment": "日本\n🎤"}
+# Container, codec, rate and sample format of what AudioWriter does not write.
+MADE_WITH_FFMPEG = {
+    "vorbis": ("ogg", "vorbis", 44_100, "fltp"),
+    "opus": ("ogg", "libopus", 48_000, "flt"),
+    "mkv": ("matroska", "libopus", 48_000, "flt"),
+    "aiff": ("aiff", "pcm_s16be", 22_050, "s16"),
+    "alac": ("ipod", "alac", 44_100, "s16p"),
+    "wavpack": ("wv", "wavpack", 44_100, "s16p"),
+    "asf": ("asf", "wmav2", 44_100, "fltp"),
+    "mpegts": ("mpegts", "ac3", 48_000, "fltp"),
+}
+AUDIO_KINDS = ("wav", "flac", "mp3", "ogg", "m4a", "mp4", *MADE_WITH_FFMPEG)
+
+
+def make_seeds(folder: Path) -> dict[str, list[bytes]]:
+    """Sound files of each kind, of a quarter of a second.
+
+    Args:
+        folder: to make them in.
+
+    Returns:
+        Their bytes, by kind.
+    """
+    seeds: dict[str, list[bytes]] = {}
+    for kind in ("wav", "flac", "mp3", "ogg", "m4a"):
+        seeds[kind] = []
+        for channels, subtype in ((1, "16"), (2, "24"), (2, "float")):
+            path = folder / f"seed.{kind}"
+            with AudioWriter(path, 44_100, channels, subtype=subtype, tags=TAGS) as writer:
+                writer.write(noise(channels, 11_025))
+            seeds[kind].append(path.read_bytes())
+    for kind, (container, codec, rate, sample_format) in MADE_WITH_FFMPEG.items():
+        seeds[kind] = [_encoded(folder / f"seed.{kind}", container, codec, rate, sample_format)]
+    seeds["mp4"] = [_encoded(folder / "seed.mp4", "mp4", "aac", 44_100, "fltp", video=True)]
+    return seeds
+
+
+def make_checkpoint(folder: Path) -> None:
+    """A tiny model's folder.
+
+    Args:
+        folder: to make it in.
+    """
+    save_model(make_model(small_config(hidden_sizes=(2, 4, 4), num_frames=16, context_frames=4)), folder)
+
+
+def _encoded(path: Path, container: str, codec: str, rate: int, sample_format: str, video: bool = False) -> bytes:
+    with av.open(str(path), "w", format=container) as opened:
+        picture = opened.add_stream("mpeg4", rate=10) if video else None
+        if picture is not None:
+            picture.width = picture.height = 32
+        stream = opened.add_stream(codec, rate=rate, layout="stereo", options={"strict": "experimental"})
+        stream.codec_context.format, stream.bit_rate = sample_format, 128_000
+        opened.metadata.update(TAGS)
+        if picture is not None:
+            opened.mux([*picture.encode(av.VideoFrame(32, 32, "yuv420p")), *picture.encode(None)])
+        samples = noise(2, rate // 4)
+        if sample_format.startswith("s16"):
+            samples = (samples * 32767).astype(np.int16)
+        samples = samples if sample_format.endswith("p") else np.ascontiguousarray(samples.T).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(samples, format=sample_format, layout="stereo")
+        frame.sample_rate, frame.pts = rate, 0
+        opened.mux([*stream.encode(frame), *stream.encode(None)])
+    return path.read_bytes()
+
+
+__all__ = ["AUDIO_KINDS", "MODEL_FILES", "make_checkpoint", "make_seeds"]

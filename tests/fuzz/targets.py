@@ -1,0 +1,135 @@
+"""What takes files from strangers, and what it may answer: a result, or one clear line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from modeling_unet_svs import UNetSVSFeatureExtractor
+from modeling_unet_svs.audio_reading import AudioFileError, AudioReader, read_audio
+from modeling_unet_svs.checkpoint_loading import load_checkpoint
+from modeling_unet_svs.file_separation import separate_file
+
+from ..conftest import ROOT
+from .seeds import AUDIO_KINDS, MODEL_FILES
+
+sys.path.append(str(ROOT / "space"))
+from settings import Settings  # noqa: E402
+from song_check import SongError, check_song  # noqa: E402
+
+READ, REFUSED = "read", "refused in one line"
+LONGEST_LINE = 600
+
+
+class Broken(Exception):
+    """A promise that was not kept."""
+
+
+def decode(path: Path, checkpoint: Path) -> None:
+    """Decodes a file block by block."""
+    num_samples = 0
+    with AudioReader(path) as reader:
+        for block in reader.blocks():
+            if block.dtype != np.float32 or block.ndim != 2 or len(block) != reader.info.num_channels:
+                raise Broken(f"a block has shape {block.shape} and type {block.dtype}")
+            num_samples += block.shape[1]
+    if not num_samples:
+        raise Broken("no samples and no error")
+
+
+def separate(path: Path, checkpoint: Path) -> None:
+    """Takes a file apart, as the command does."""
+    outputs = {stem: path.parent / "stems" / f"{stem}.flac" for stem in ("vocals", "accompaniment")}
+    try:
+        separate_file(_model(checkpoint), path, outputs)
+        lengths = {read_audio(output)[0].shape for output in outputs.values()}
+        if len(lengths) != 1:
+            raise Broken(f"stems of different shapes: {lengths}")
+    finally:
+        if left := list(path.parent.glob("stems/.*")):
+            raise Broken(f"left behind: {left}")
+        shutil.rmtree(path.parent / "stems", ignore_errors=True)
+
+
+def check_upload(path: Path, checkpoint: Path) -> None:
+    """Looks at a file as the demo does when it is uploaded."""
+    check_song(path, Settings(max_minutes=1, max_megabytes=1))
+
+
+def load_model(path: Path, checkpoint: Path) -> None:
+    """Loads a checkpoint of which one file is damaged, and separates with it."""
+    folder = path.parent / "model"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(checkpoint, folder)
+    shutil.copyfile(path, folder / path.name)
+    if path.name == "preprocessor_config.json":
+        if isinstance(_json(path), dict):  # of anything else, the library says what it wants
+            UNetSVSFeatureExtractor.from_pretrained(folder)([np.zeros(1000, dtype=np.float32)])
+        return
+    model = load_checkpoint(folder)
+    stems = model.separate(np.zeros(2000, dtype=np.float32), 16_000)
+    if set(stems) != set(model.config.stems):
+        raise Broken(f"stems {set(stems)}")
+
+
+def _json(path: Path) -> object:
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError:
+        return {}
+
+
+_models = {}
+
+
+def _model(checkpoint: Path):
+    if checkpoint not in _models:
+        _models[checkpoint] = load_checkpoint(checkpoint)
+    return _models[checkpoint]
+
+
+TARGETS: dict[str, Callable[[Path, Path], None]] = {
+    **{f"{kind}, decoded": decode for kind in AUDIO_KINDS},
+    "song, separated": separate,
+    "song, uploaded": check_upload,
+    **dict.fromkeys(MODEL_FILES, load_model),
+}
+
+
+def outcome_of(kind: str, path: Path, checkpoint: Path) -> tuple[str, str]:
+    """Gives a file to what takes its kind.
+
+    Args:
+        kind: a key of `TARGETS`.
+        path: of the file.
+        checkpoint: a folder of a small model.
+
+    Returns:
+        `READ` or `REFUSED` and what was said. What else is raised is a finding.
+    """
+    refusals = (ValueError, OSError) if kind == "preprocessor_config.json" else (ValueError,)
+    try:
+        TARGETS[kind](path, checkpoint)
+    except refusals as error:
+        said = str(error)
+        expected = (AudioFileError, SongError) if "," in kind else refusals
+        if "uploaded" in kind:
+            expected = SongError
+        # A file with a NaN is refused by the stream.
+        if not isinstance(error, expected) and "separated" not in kind:
+            raise
+        if kind != "preprocessor_config.json" and ("\n" in said or len(said) > LONGEST_LINE or not said):
+            raise Broken(f"not one short line: {said[:2000]!r}") from error
+        # What the library says of bytes that are no text is its own.
+        if isinstance(error, UnicodeError) and kind != "preprocessor_config.json":
+            raise
+        return REFUSED, said
+    return READ, ""
+
+
+__all__ = ["READ", "REFUSED", "TARGETS", "Broken", "outcome_of"]

@@ -1,0 +1,170 @@
+"""A process that a file may break: with limits of memory and time, and another one when it dies."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import math
+import multiprocessing
+import os
+import random
+import resource
+import shutil
+import signal
+import tempfile
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+from .mutations import mutate, mutate_json, mutate_safetensors
+from .seeds import MODEL_FILES, make_checkpoint, make_seeds
+from .targets import TARGETS, outcome_of
+
+CRASH, HANG, TRACEBACK, MEMORY = "crash", "hang", "traceback", "memory over bound"
+FINDINGS = (CRASH, HANG, TRACEBACK, MEMORY)
+# Of computing; of waiting for nothing, or for other programs, much more.
+SECONDS_PER_FILE, SECONDS_OF_WAITING = 20, 240
+MEMORY_BOUND = 400 << 20
+ADDRESS_SPACE = 3 << 30
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Sound files and a checkpoint to be damaged.
+
+    Attributes:
+        songs: bytes of sound files, by kind.
+        checkpoint: folder of a small model.
+    """
+
+    songs: dict[str, list[bytes]]
+    checkpoint: Path
+
+    @classmethod
+    def make(cls, folder: Path) -> Corpus:
+        """Makes them in a folder."""
+        make_checkpoint(folder / "checkpoint")
+        return cls(make_seeds(folder), folder / "checkpoint")
+
+    def mutated(self, kind: str, number: int) -> bytes:
+        """The damaged file of a kind and number; always the same."""
+        generator = random.Random(f"{kind} {number}")
+        songs = self.songs.get(kind.removesuffix(", decoded"))
+        everything = [song for group in self.songs.values() for song in group]
+        if kind in MODEL_FILES:
+            how = mutate_safetensors if kind == "model.safetensors" else mutate_json
+            return how((self.checkpoint / kind).read_bytes(), generator, everything)
+        return mutate(generator.choice(songs or everything), generator, everything)
+
+
+class Worker:
+    """Gives files to `outcome_of` in a process of its own, which is started again when it dies.
+
+    Args:
+        corpus: of the files' seeds.
+    """
+
+    def __init__(self, corpus: Corpus):
+        self.corpus = corpus
+        self._folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
+        self._process: multiprocessing.Process | None = None
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def give(self, kind: str, data: bytes) -> tuple[str, str, float]:
+        """Gives a file to what takes its kind.
+
+        Args:
+            kind: a key of `TARGETS`.
+            data: content of the file.
+
+        Returns:
+            The outcome, what was said, and the seconds it took.
+        """
+        if self._process is None:
+            self._start()
+        begun = time.monotonic()
+        self._connection.send((kind, data))
+        if not self._connection.poll(SECONDS_OF_WAITING):
+            self._stop()
+            return HANG, f"no answer within {SECONDS_OF_WAITING} s", time.monotonic() - begun
+        try:
+            outcome, said = self._connection.recv()
+        except EOFError:
+            self._process.join()
+            code = self._process.exitcode
+            said = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+            outcome = HANG if code == -signal.SIGXCPU else CRASH
+            self._stop()
+        if outcome == MEMORY:
+            self._stop()
+        return outcome, said, time.monotonic() - begun
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("fork")
+        self._connection, other = context.Pipe()
+        self._process = context.Process(target=self._serve, args=(other, self._connection), daemon=True)
+        self._process.start()
+        other.close()
+
+    def _stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+            self._connection.close()
+            self._process = None
+
+    def _serve(self, connection, parents_end) -> None:
+        parents_end.close()
+        limit = _status("VmSize") + ADDRESS_SPACE
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        faulthandler.disable()
+        while True:
+            try:
+                kind, data = connection.recv()
+            except EOFError:
+                return
+            path = self._folder / (kind if kind in MODEL_FILES else "song.bin")
+            path.write_bytes(data)
+            used = math.ceil(sum(os.times()[:2]))
+            resource.setrlimit(resource.RLIMIT_CPU, (used + SECONDS_PER_FILE, resource.RLIM_INFINITY))
+            _forget_peak()
+            before = _status("VmRSS")
+            try:
+                answer = outcome_of(kind, path, self.corpus.checkpoint)
+            except BaseException:
+                answer = TRACEBACK, traceback.format_exc()
+            grown = _status("VmHWM") - before
+            if grown > MEMORY_BOUND:
+                answer = MEMORY, f"{grown >> 20} MiB; {answer}"
+            connection.send(answer)
+
+
+def _status(name: str) -> int:
+    """A figure of this process's memory in bytes."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(name):
+            return int(line.split()[1]) << 10
+    raise ValueError(name)
+
+
+def _forget_peak() -> None:
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def kinds_in_turn(num_files: int) -> list[str]:
+    """As many files' kinds as are asked for, evenly."""
+    kinds = list(TARGETS)
+    return [kinds[number % len(kinds)] for number in range(num_files)]
+
+
+__all__ = ["CRASH", "FINDINGS", "HANG", "MEMORY", "TRACEBACK", "Corpus", "Worker", "kinds_in_turn"]

@@ -1,0 +1,321 @@
+"""Faults, injected for real: killed, interrupted, no space, no permission, nothing there, a decoder that hangs."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from modeling_unet_svs.audio_reading import AudioFileError, AudioReader, read_audio
+from modeling_unet_svs.audio_writing import AudioWriter
+from modeling_unet_svs.batch_separation import separate_all
+from modeling_unet_svs.cli import main
+from train.saving import save_model
+
+from .conftest import ROOT, noise, run, write_song
+from .small_training import arguments, train_here
+
+RATE = 16_000
+FAILED, INTERRUPTED = 1, 130
+pytestmark = pytest.mark.faults
+
+
+@pytest.fixture
+def separate_here(model, capsys):
+    """Separates files in this process; returns how many failed, and what was said."""
+
+    def separate(inputs: list[Path], output_dir: Path, format: str = "wav") -> tuple[int, list[str]]:
+        how = {"stem": "all", "format": format, "subtype": None, "batch_size": 4, "overwrite": False}
+        failed = separate_all(inputs, output_dir, model=model, **how)
+        return failed, capsys.readouterr().err.strip().splitlines()
+
+    return separate
+
+
+@contextmanager
+def disk_of(folder: Path, kilobytes: int, *options: str) -> Iterator[Path]:
+    """A real disk of a few kilobytes; skips where it may not be mounted."""
+    folder.mkdir()
+    size = ",".join([f"size={kilobytes}k", *options])
+    if not sys.platform.startswith("linux") or run("mount", "-t", "tmpfs", "-o", size, "tmpfs", folder).returncode:
+        pytest.skip("no file system may be mounted here")
+    try:
+        yield folder
+    finally:
+        run("umount", "-l", folder)
+
+
+def files_of(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+SLOW_DISK = """
+import time
+from modeling_unet_svs.audio_writing import AudioWriter
+from modeling_unet_svs.cli import main
+write = AudioWriter.write
+AudioWriter.write = lambda writer, block: (time.sleep(10), write(writer, block))
+main()
+"""
+
+
+@contextmanager
+def separating(checkpoint: Path, song: Path, output_dir: Path, slow_disk: bool) -> Iterator[subprocess.Popen]:
+    """The real command in a process of its own, on request with a disk that takes its time."""
+    program = [sys.executable, "-c", SLOW_DISK] if slow_disk else [Path(sys.executable).parent / "unet-svs"]
+    command = [*program, "separate", song, "--output-dir", output_dir, "--model", checkpoint]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait_for(condition, process: subprocess.Popen, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def test_killed_while_writing_leaves_no_stem_and_the_next_run_removes_what_is_left(
+    separate_here, checkpoint, tmp_path
+):
+    song = write_song(tmp_path / "song.wav", noise(2, RATE), RATE)
+    folder = tmp_path / "out" / "song"
+    with separating(checkpoint, song, tmp_path / "out", slow_disk=True) as process:
+        wait_for(lambda: list(folder.glob(".*.partial")), process)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert not list(folder.glob("*.wav"))
+    assert list(folder.glob(".*.partial"))
+    assert separate_here([song], tmp_path / "out")[0] == 0
+    assert files_of(folder) == ["accompaniment.wav", "vocals.wav"]
+
+
+def test_what_another_program_is_writing_is_left_alone(tmp_path):
+    abandoned, others = (tmp_path / f".song.wav.{process}.partial" for process in (2**22 + 1, os.getppid()))
+    abandoned.write_bytes(b"left behind")
+    others.write_bytes(b"being written")
+    write_song(tmp_path / "song.wav", noise(1, 100))
+    assert files_of(tmp_path) == [others.name, "song.wav"]
+
+
+@pytest.mark.parametrize("when", ["separating", "writing"])
+def test_ctrl_c_ends_with_130_and_leaves_nothing(checkpoint, tmp_path, when):
+    song = write_song(tmp_path / "song.wav", noise(2, (200 if when == "separating" else 1) * RATE), RATE)
+    output = tmp_path / "out"
+    begun = {"separating": output.exists, "writing": lambda: list(output.glob("song/.*.partial"))}
+    with separating(checkpoint, song, output, slow_disk=when == "writing") as process:
+        wait_for(begun[when], process)
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == INTERRUPTED, stderr
+    assert "Traceback" not in stderr
+    assert stdout == ""
+    assert files_of(output) == []
+
+
+@pytest.mark.parametrize("format", ["wav", "flac", "mp3"])
+def test_a_full_disk_is_one_line_and_leaves_no_file(separate_here, tmp_path, format):
+    song = write_song(tmp_path / "song.wav", noise(2, 10 * RATE), RATE)
+    with disk_of(tmp_path / "disk", 600) as disk:
+        failed, said = separate_here([song], disk / "out", format)
+        assert failed == 1
+        assert len(said) == 1 and "cannot be written: No space left on device" in said[0]
+        assert files_of(disk) == []
+
+
+def test_a_disk_that_fills_while_stems_are_written_is_one_line_and_leaves_no_file(tmp_path):
+    with disk_of(tmp_path / "disk", 100) as disk:
+        for suffix in ("wav", "flac", "mp3", "ogg", "m4a"):
+            target = disk / f"song.{suffix}"
+            with (
+                pytest.raises(AudioFileError, match="cannot be written: No space left"),
+                AudioWriter(target, RATE, 2) as writer,
+            ):
+                for _ in range(20):
+                    writer.write(noise(2, RATE))
+            assert files_of(disk) == []
+
+
+def test_a_read_only_disk_is_one_line(separate_here, tmp_path):
+    song = write_song(tmp_path / "song.wav", noise(2, RATE), RATE)
+    with disk_of(tmp_path / "disk", 600) as disk:
+        (disk / "out").mkdir()
+        assert run("mount", "-o", "remount,ro", disk).returncode == 0
+        failed, said = separate_here([song], disk / "out")
+        assert failed == 1
+        assert len(said) == 1 and "cannot be written: Read-only file system" in said[0]
+        with pytest.raises(ValueError, match="--output-dir .* cannot be made: Read-only file system"):
+            separate_here([song], disk / "new")
+
+
+def test_a_file_where_a_songs_folder_should_be_is_one_line(separate_here, tmp_path):
+    song = write_song(tmp_path / "song.wav", noise(2, RATE), RATE)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "song").write_text("mine")
+    failed, said = separate_here([song], tmp_path / "out")
+    assert failed == 1
+    assert len(said) == 1 and "out/song" in said[0] and "cannot be written" in said[0]
+    assert (tmp_path / "out" / "song").read_text() == "mine"
+
+
+def test_a_file_that_vanishes_after_it_was_found_is_one_line_and_the_others_go_on(
+    separate_here, tmp_path, monkeypatch
+):
+    for name in "abc":
+        write_song(tmp_path / "in" / f"{name}.wav", noise(2, RATE), RATE)
+    opened = AudioReader.__init__
+
+    def vanish(reader, path, *arguments):
+        if Path(path).name == "b.wav":
+            Path(path).unlink()
+        opened(reader, path, *arguments)
+
+    monkeypatch.setattr(AudioReader, "__init__", vanish)
+    failed, said = separate_here([tmp_path / "in"], tmp_path / "out")
+    assert failed == 1
+    assert said == [f"unet-svs: {tmp_path / 'in' / 'b.wav'}: no such file."]
+    assert len(files_of(tmp_path / "out")) == 4
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ENOENT])
+def test_a_file_that_cannot_be_opened_is_one_line(tmp_path, monkeypatch, number):
+    song = write_song(tmp_path / "song.wav", noise(1, 100), RATE)
+
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(AudioFileError, match=f"song.wav: cannot be read: {os.strerror(number)}"):
+        AudioReader(song)
+
+
+def test_a_disk_that_fails_while_a_song_is_read_is_one_line(tmp_path, monkeypatch):
+    song = write_song(tmp_path / "song.flac", noise(2, 20 * RATE), RATE)
+
+    class Failing:
+        def __init__(self, *_):
+            self._file = os.fdopen(os.open(song, os.O_RDONLY), "rb")
+            self.seek, self.tell, self.fileno = self._file.seek, self._file.tell, self._file.fileno
+            self.close = self._file.close
+
+        def read(self, size: int) -> bytes:
+            if self._file.tell() > 300_000:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return self._file.read(size)
+
+    monkeypatch.setattr("builtins.open", Failing)
+    with pytest.raises(AudioFileError, match="song.flac: "):
+        read_audio(song)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_does_not_hang(separate_here, tmp_path):
+    os.mkfifo(tmp_path / "pipe.wav")
+    failed, said = separate_here([tmp_path / "pipe.wav", Path("/dev/zero")], tmp_path / "out")
+    assert failed == 2
+    assert all("is a pipe or a device: a song has to be a file" in line for line in said)
+
+
+def test_a_full_disk_for_standard_input_is_one_line(checkpoint, tmp_path, monkeypatch, capfd):
+    song = write_song(tmp_path / "song.wav", noise(2, 10 * RATE), RATE)
+    arguments = ["unet-svs", "separate", "-", "--stem", "vocals", "--model", str(checkpoint)]
+    with disk_of(tmp_path / "disk", 100) as disk, open(song, encoding="latin-1") as stdin:
+        monkeypatch.setattr(tempfile, "tempdir", str(disk))
+        monkeypatch.setattr(sys, "argv", arguments)
+        monkeypatch.setattr(sys, "stdin", stdin)
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as exited:
+            main()
+        said = capfd.readouterr()
+        assert files_of(disk) == []
+    assert exited.value.code == FAILED
+    assert said.out == ""
+    assert said.err.strip().splitlines() == ["unet-svs: [Errno 28] No space left on device"]
+
+
+def test_a_disk_that_is_full_for_a_checkpoint_is_one_line_and_leaves_none(
+    training_root, tmp_path, monkeypatch, capsys
+):
+    with disk_of(tmp_path / "disk", 100) as disk:
+        assert train_here(monkeypatch, *arguments(training_root, disk / "run")) == 2
+        # It may stand behind the progress bar.
+        said = re.findall(r"train: (\S+) cannot be written to: \S", capsys.readouterr().err)
+        assert said == [str(disk / "run")]
+        assert not list(disk.glob("run/checkpoint-*")) and not list(disk.glob("run/partial-*"))
+
+
+def test_a_disk_that_is_full_for_a_model_leaves_the_one_that_is_there(model, tmp_path):
+    with disk_of(tmp_path / "disk", 200) as disk:
+        save_model(model, disk / "model")
+        before = {name: (disk / "model" / name).read_bytes() for name in files_of(disk / "model")}
+        _fill(disk / "filler")
+        with pytest.raises(ValueError, match="model cannot be written to: "):
+            save_model(model, disk / "model")
+        assert {name: (disk / "model" / name).read_bytes() for name in files_of(disk / "model")} == before
+
+
+def _fill(path: Path) -> None:
+    """All space that is left but a few kilobytes."""
+    with open(path, "wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    os.truncate(path, max(0, path.stat().st_size - 8192))
+
+
+class TestTheDemo:
+    """Of a decoder that hangs, and of a disk that is full."""
+
+    @pytest.fixture
+    def job(self, model, monkeypatch):
+        pytest.importorskip("gradio")
+        from . import space_server  # noqa: F401
+
+        import separation_job  # isort:skip
+        from settings import Settings  # isort:skip
+
+        monkeypatch.setattr(separation_job, "STALL_SECONDS", 0.5)
+        monkeypatch.setattr(separation_job, "TICK_SECONDS", 0.05)
+        return separation_job.SeparationJob(model, Settings())
+
+    @pytest.mark.parametrize("where", ["check_song", "separate_file"])
+    def test_a_decoder_that_hangs_is_given_up_and_the_next_song_has_its_turn(self, job, tmp_path, monkeypatch, where):
+        import separation_job
+
+        song = write_song(tmp_path / "song.wav", noise(2, RATE), RATE)
+        ended = threading.Event()
+        with monkeypatch.context() as patch:
+            patch.setattr(separation_job, where, lambda *_, **__: ended.wait(60))
+            with pytest.raises(separation_job.SongError, match="keeps the decoder busy"):
+                list(job.run(song, tmp_path / "out", "flac"))
+        *_, result = job.run(song, tmp_path / "out", "flac")
+        assert all(path.exists() for path in result.stems.values())
+        ended.set()
+        *_, result = job.run(song, tmp_path / "again", "flac")
+        assert len(result.stems) == 2
+
+    def test_a_full_disk_is_said_in_one_sentence(self, job, tmp_path):
+        import separation_job
+
+        song = write_song(tmp_path / "song.wav", noise(2, 10 * RATE), RATE)
+        with disk_of(tmp_path / "disk", 300) as disk:
+            with pytest.raises(separation_job.SongError) as error:
+                list(job.run(song, disk / "out", "flac"))
+            assert "\n" not in str(error.value)
+            assert files_of(disk) == []

@@ -1,0 +1,121 @@
+"""Names, of files and in tags, from strangers: nothing is written outside the output folder."""
+
+from __future__ import annotations
+
+import os
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modeling_unet_svs.audio_reading import AudioFileError
+from modeling_unet_svs.batch_separation import separate_all
+from modeling_unet_svs.file_names import safe_name
+
+from .conftest import noise, write_song
+
+pytest.importorskip("gradio")
+
+from .space_server import SPACE  # noqa: E402, F401
+
+from downloads import make_download  # noqa: E402  isort:skip
+from separation_job import SeparationJob  # noqa: E402  isort:skip
+from settings import Settings  # noqa: E402  isort:skip
+
+RATE = 16_000
+ODD_NAMES = (
+    *("...wav", "..wav", "... .wav", "CON.wav", "nul.wav", "-rf.wav", "a\nb.wav", "\x1b[31mred.wav", "[b].wav"),
+    *(
+        "🎤" * 62 + ".wav",
+        "x" * 251 + ".wav",
+        "..\\..\\up.wav",
+        "C:\\up.wav",
+        "%s%n.wav",
+        "a. . .wav",
+        "\udcff\udcfe.wav",
+    ),
+    *("~.wav", "$(touch x).wav", "\u202efdp.wav"),
+)
+TAGS = {"title": "../../etc/passwd", "artist": "a\nb\x1b[31m", "album": "/absolute", "comment": "🎤" * 5000}
+
+
+@given(st.one_of(st.text(max_size=80), st.sampled_from(ODD_NAMES), st.text("./\\ CONul", max_size=9)))
+def test_any_name_is_one_part_of_a_path(name):
+    safe = safe_name(name)
+    assert 0 < len(os.fsencode(safe)) <= 160
+    assert Path("folder", safe).resolve().parent == Path("folder").resolve()
+    assert not set(safe) & set('/\\:*?"<>|\n\x1b\0\u202e')
+    assert not safe.endswith((".", " "))
+    assert safe.split(".")[0].upper() not in ("CON", "NUL", "COM1")
+    assert safe_name(safe) == safe
+
+
+def separate_here(inputs: list[Path], output_dir: Path, model) -> int:
+    settings = {"stem": "vocals", "format": "wav", "subtype": None, "batch_size": 4, "overwrite": False}
+    return separate_all(inputs, output_dir, model=model, **settings)
+
+
+@pytest.mark.parametrize("in_a_folder", [True, False])
+def test_stems_of_oddly_named_songs_stay_in_the_output_folder(model, tmp_path, capsys, in_a_folder):
+    whole = write_song(tmp_path / "song.wav", noise(1, 2_000), RATE, tags=TAGS).read_bytes()
+    songs = tmp_path / "in" / "music"
+    for name in ODD_NAMES:
+        folder = songs / (f"{name[:9]} folder" if in_a_folder else "")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(whole)
+    before = {*tmp_path.rglob("*")}
+    output = tmp_path / "out" / "separated"
+    inputs = [songs] if in_a_folder else sorted(songs.iterdir())
+    failed = separate_here(inputs, output, model)
+    said = capsys.readouterr()
+    written = [path for path in {*tmp_path.rglob("*")} - before if path.is_file()]
+    assert all(path.is_relative_to(output) and len(path.relative_to(output).parts) >= 2 for path in written)
+    # Two names can become one; the second is refused and the first stays.
+    assert len(written) + failed == len(ODD_NAMES)
+    assert said.err.count("would write where the stems of") == failed
+    assert len(said.out.splitlines()) == len(written)
+    assert "\x1b" not in said.out + said.err
+
+
+def test_a_name_that_is_too_long_or_no_name_is_one_line(model, tmp_path, capsys):
+    inputs = [Path("x" * 300), Path("a/" * 3000), Path("no\nsuch\x1b[31m.wav"), Path("\udcff.wav"), Path("")]
+    assert separate_here(inputs[:4], tmp_path / "out", model) == 4
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 4
+    assert all(line.endswith(": no such file.") and "\x1b" not in line for line in lines)
+    error = AudioFileError("a\nb\x1b\udcff\u202e", "is\r\nbad")
+    assert str(error) == "a?b???: is??bad"
+
+
+def test_names_that_are_no_text_are_printed_all_the_same(checkpoint, tmp_path, monkeypatch, capfd):
+    from modeling_unet_svs.cli import main
+
+    song = tmp_path / "song.wav"
+    write_song(song, noise(1, 2_000), RATE)
+    output = tmp_path / os.fsdecode(b"out\xff")
+    monkeypatch.setattr(
+        sys, "argv", ["unet-svs", "separate", *map(str, (song, "--output-dir", output, "--model", checkpoint))]
+    )
+    with pytest.raises(SystemExit) as exited:
+        main()
+    assert exited.value.code == 0
+    assert "out\\udcff/song/vocals.wav" in capfd.readouterr().out
+    assert (output / "song" / "vocals.wav").exists()
+
+
+@pytest.mark.parametrize("name", ["...wav", "..\\..\\up.wav", "🎤" * 62 + ".wav", "a\nb.wav", "\udcff.wav", "CON.wav"])
+def test_downloads_and_zips_hold_plain_names(model, tmp_path, name):
+    path = tmp_path / "upload" / name
+    write_song(path.with_name("plain.wav"), noise(1, 4_000), RATE, tags=TAGS).rename(path)
+    folder = tmp_path / "results" / "one"
+    *_, song = SeparationJob(model, Settings()).run(path, folder, "flac")
+    archive = make_download(song, "all", "wav")
+    assert archive.parent == folder
+    with zipfile.ZipFile(archive) as opened:
+        for entry in opened.namelist():
+            assert Path(entry).name == entry and not set(entry) & set("/\\:\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["results", "upload"]
+    assert not [path for path in folder.parent.iterdir() if path != folder]
