@@ -123,33 +123,46 @@ class AudioWriter:
         if subtype not in SUBTYPES:
             raise ValueError(f"subtype {subtype!r} is unknown: use one of {', '.join(SUBTYPES)}.")
         self.sampling_rate, self.num_channels = sampling_rate, num_channels
+        self._format, self._codec, self._tags = found, found.codecs[subtype], dict(tags or {})
         self._partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
-        self._num_written = 0
         self._layout = LAYOUTS[num_channels - 1] if num_channels <= len(LAYOUTS) else f"{num_channels}C"
+        self._sample_format = None
+        if self._codec == "flac":
+            self._sample_format = "s16" if subtype == "16" else "s32"
         self._remove_abandoned()
+        self._open()
+
+    def _open(self) -> None:
+        self._num_written = 0
         try:
             self._file = open(self._partial, "wb")
         except OSError as error:
             raise AudioFileError(self.path, f"cannot be written: {error.strerror}.") from None
         try:
-            options = {key: value.format(sampling_rate=sampling_rate) for key, value in found.options.items()}
+            found = self._format
+            options = {key: value.format(sampling_rate=self.sampling_rate) for key, value in found.options.items()}
             self._container = av.open(self._file, "w", format=found.container, container_options=options)
-            self._stream = self._container.add_stream(found.codecs[subtype], rate=sampling_rate)
+            self._stream = self._container.add_stream(self._codec, rate=self.sampling_rate)
             codec = self._stream.codec_context
             codec.layout = self._layout
             if found.bit_rate:
                 # A quarter for a single channel would do; half is what stereo has for each.
-                self._stream.bit_rate = min(found.bit_rate, found.bit_rate // 2 * num_channels)
-            elif found.codecs[subtype] == "flac":
-                codec.format = "s16" if subtype == "16" else "s32"
+                self._stream.bit_rate = min(found.bit_rate, found.bit_rate // 2 * self.num_channels)
+            elif self._sample_format:
+                codec.format = self._sample_format
             # Ogg keeps tags with the stream, the others with the file.
             owner = self._stream if found.container == "ogg" else self._container
-            owner.metadata.update(tags or {})
+            owner.metadata.update(self._tags)
             # Now and not with the first samples, so that a file without any is still a file of its format.
             self._container.start_encoding()
         except BaseException:
             self._discard()
             raise
+
+    def restart(self) -> None:
+        """Throws away what was written."""
+        self._discard()
+        self._open()
 
     def __enter__(self) -> AudioWriter:
         return self

@@ -1,0 +1,72 @@
+"""`python -m tests.benchmarks.network [--batch_size 4] [--no_compile]`: the network alone, without any transform.
+
+Against this machine's rate of matrix products, in float32 and bfloat16, eager and compiled: from which length of audio
+on compiling pays back the time that it takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from modeling_unet_svs import DEFAULT_CHECKPOINT
+from modeling_unet_svs.checkpoint_loading import load_checkpoint
+
+from .measuring import print_table, seconds_in_turn
+
+SIZE = 2048
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Prints the figures, and the machine."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--batch_size", type=int, default=4)
+    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--no_compile", action="store_true")
+    given = parser.parse_args(arguments)
+    rows = []
+    for dtype in (torch.float32, torch.bfloat16):
+        rows += measure(dtype, given.batch_size, given.runs, not given.no_compile)
+    columns = ("", "times real time", "GFLOP/s", "share of product's", "compiling, s", "pays from, s of audio")
+    print_table(f"the network, {given.batch_size} patches at once", columns, rows)
+
+
+@torch.inference_mode()
+def measure(dtype: torch.dtype, batch_size: int, num_runs: int, compiles: bool) -> list[tuple[str, ...]]:
+    """Rows of the table for one precision."""
+    model = load_checkpoint(DEFAULT_CHECKPOINT).to(dtype, memory_format=torch.channels_last)
+    config = model.config
+    shape = (config.num_channels * config.num_bands, config.num_bins // config.num_bands, config.num_frames)
+    patches = torch.rand(batch_size, *shape).to(dtype)
+    (network, *_) = model.unets.values()
+    with FlopCounterMode(display=False) as counter:
+        network(patches)
+    kept = config.num_frames - 2 * config.context_frames
+    audio = batch_size * kept * config.hop_length / config.sampling_rate
+    matrix = torch.rand(SIZE, SIZE).to(dtype)
+    measures = {"product": lambda: torch.mm(matrix, matrix), "eager": lambda: network(patches)}
+    compile_seconds = 0.0
+    if compiles:
+        compiled = torch.compile(network)
+        begun = time.perf_counter()
+        compiled(patches)
+        compile_seconds = time.perf_counter() - begun
+        measures["compiled"] = lambda: compiled(patches)
+    seconds = seconds_in_turn(measures, num_runs)
+    rates = {name: counter.get_total_flops() / time / 1e9 for name, time in seconds.items()}
+    rates["product"] = 2 * SIZE**3 / seconds["product"] / 1e9
+    name = str(dtype).removeprefix("torch.")
+    rows = [(f"{name}, matrix product", "", f"{rates['product']:.0f}", "", "", "")]
+    for kind in list(measures)[1:]:
+        shown = [f"{audio / seconds[kind]:.0f}", f"{rates[kind]:.0f}", f"{rates[kind] / rates['product']:.0%}"]
+        gained = (seconds["eager"] - seconds[kind]) / audio
+        pays = "" if kind == "eager" else f"{compile_seconds / gained:.0f}" if gained > 0 else "never"
+        rows.append((f"{name}, {kind}", *shown, f"{compile_seconds:.1f}" if pays else "", pays))
+    return rows
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""`python -m tests.benchmarks.startup [RUNS]`: seconds until a command is done that has next to nothing to do."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+
+from ..conftest import noise, run, write_song
+from .measuring import print_table, seconds_in_turn
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Prints the figures, and the machine."""
+    given = sys.argv[1:] if arguments is None else arguments
+    with tempfile.TemporaryDirectory() as folder:
+        song = write_song(Path(folder) / "song.wav", noise(2, 44_100))
+        commands = {
+            "unet-svs --help": ("unet-svs", "--help"),
+            "import modeling_unet_svs": (sys.executable, "-c", "import modeling_unet_svs"),
+            "unet-svs info": ("unet-svs", "info"),
+            "unet-svs separate, 1 s of audio": ("unet-svs", "separate", song, "--overwrite", "--output-dir", folder),
+        }
+        for command in commands.values():
+            run(*command).check_returncode()
+        measures = {name: partial(run, *command) for name, command in commands.items()}
+        seconds = seconds_in_turn(measures, int(given[0]) if given else 5, warm_up=False)
+    print_table("start-up", ("", "seconds"), [(name, f"{time:.2f}") for name, time in seconds.items()])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""From file to files: decoding, network and encoding side by side, and nothing left of what was broken off."""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modeling_unet_svs.audio_reading import AudioFileError, read_audio
+from modeling_unet_svs.background import in_background
+from modeling_unet_svs.file_separation import separate_file
+
+from .conftest import noise, write_song
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left():
+    before = threading.active_count()
+    yield
+    assert threading.active_count() == before
+
+
+def outputs_in(folder: Path, format: str = "wav") -> dict[str, Path]:
+    return {name: folder / "new" / f"{name}.{format}" for name in ("vocals", "accompaniment")}
+
+
+@given(st.lists(st.integers()), st.integers(1, 5))
+def test_the_order_is_kept(items, max_items):
+    assert list(in_background(items, max_items)) == items
+
+
+def test_no_more_is_worked_out_than_may_wait():
+    worked_out = []
+
+    def items():
+        for number in range(100):
+            worked_out.append(number)
+            yield number
+
+    with closing(in_background(items(), 3)) as ahead:
+        for number in ahead:
+            assert len(worked_out) <= number + 1 + 3
+            if number == 10:
+                break
+    assert len(worked_out) < 20
+
+
+def test_an_error_comes_where_the_item_would():
+    def items():
+        yield 1
+        raise ValueError("broken")
+
+    ahead = in_background(items(), 3)
+    assert next(ahead) == 1
+    with pytest.raises(ValueError, match="broken"):
+        next(ahead)
+
+
+@pytest.mark.parametrize("format", ["wav", "flac"])
+def test_the_files_hold_what_the_model_gives(model, tmp_path, format):
+    mixture = noise(2, 200_001)
+    song = write_song(tmp_path / "song.wav", mixture, subtype="24")
+    assert separate_file(model, song, outputs_in(tmp_path, format), batch_size=2) == 1
+    expected = model.separate(read_audio(song)[0], 44_100, batch_size=2)
+    for name, path in outputs_in(tmp_path, format).items():
+        assert np.abs(read_audio(path)[0] - expected[name]).max() <= 2.0**-24
+
+
+@pytest.mark.parametrize("loud_second", [0, 2, 4])
+def test_wherever_it_clips_the_whole_song_is_scaled(model, tmp_path, loud_second):
+    mixture = noise(2, 220_500)
+    mixture[:, loud_second * 44_100 : loud_second * 44_100 + 4_000] *= 100
+    song = write_song(tmp_path / "song.wav", mixture, subtype="float")
+    scale = separate_file(model, song, outputs_in(tmp_path), subtype="16")
+    assert scale < 1
+    stems = [read_audio(path)[0] for path in outputs_in(tmp_path).values()]
+    assert np.abs(sum(stems) - mixture * scale).max() <= 2.0**-15
+    assert 0.999 < max(np.abs(stem).max() for stem in stems) <= 1
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+@pytest.mark.parametrize("format", ["wav", "m4a"])
+def test_what_is_broken_off_leaves_nothing_and_ends_at_once(model, tmp_path, error, format):
+    song = write_song(tmp_path / "song.wav", noise(2, 2_000_000))
+    heard = []
+
+    def stop(done: int, total: int | None) -> None:
+        heard.append(done)
+        if len(heard) == 2:
+            raise error
+
+    with pytest.raises(error):
+        separate_file(model, song, outputs_in(tmp_path, format), batch_size=1, progress_callback=stop)
+    assert os.listdir(tmp_path) == ["song.wav"]
+    assert len(heard) == 2
+
+
+def test_a_song_that_ends_too_early_leaves_nothing(model, tmp_path):
+    song = write_song(tmp_path / "song.flac", noise(2, 1_000_000))
+    song.write_bytes(song.read_bytes()[:-500_000])
+    with pytest.raises(AudioFileError):
+        separate_file(model, song, outputs_in(tmp_path))
+    assert os.listdir(tmp_path) == ["song.flac"]
+
+
+def test_an_error_of_the_writing_is_told_and_leaves_nothing(model, tmp_path, monkeypatch):
+    song = write_song(tmp_path / "song.wav", noise(2, 500_000))
+    monkeypatch.setattr("modeling_unet_svs.stem_file.AudioWriter._mux", full_disk)
+    with pytest.raises(AudioFileError, match="vocals.wav: cannot be written: No space left"):
+        separate_file(model, song, outputs_in(tmp_path))
+    assert os.listdir(tmp_path) == ["song.wav"]
+
+
+def full_disk(writer, frame) -> None:
+    raise OSError(28, "No space left on device")

@@ -1,0 +1,81 @@
+"""Memory does not grow with the length of a song: the peak of a child process, at three minutes and at three hours.
+
+The songs are mono of 8 kHz, the lowest rate that MP3 has, so that three hours are soon made, decoded and encoded, and
+almost all of them is silence, which encoders are quick with. All of a song as float32 would still be 345 MB, and as 16
+bits 173 MB, where a tenth of the process is less than 100 MB.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from train.saving import save_model
+
+from .conftest import make_model, noise, run, small_config, write_song
+
+RATE = 8_000
+SECONDS, REPEATS = 180, 60
+CONVERSIONS = (("wav", "mp3"), ("mp3", "m4a"), ("m4a", "wav"))
+
+CHILD = """
+import json, sys
+from pathlib import Path
+from modeling_unet_svs.audio_reading import AudioReader
+from modeling_unet_svs.checkpoint_loading import load_checkpoint
+from modeling_unet_svs.file_separation import separate_file
+
+folder, model = Path(sys.argv[1]), load_checkpoint(sys.argv[2])
+for length in ("short", "long"):
+    for before, after in json.loads(sys.argv[3]):
+        stem = folder / f"stem of {length} {before}.{after}"
+        separate_file(model, folder / f"{length}.{before}", {"vocals": stem}, batch_size=4)
+        (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+        print(json.dumps([length, before, int(line.split()[1])]))
+"""
+
+
+def repeat(song: Path, output: Path) -> None:
+    """The same compressed packets over and over, which spares the encoding."""
+    with av.open(str(song)) as source, av.open(str(output), "w") as target:
+        template = source.streams.audio[0]
+        stream = target.add_stream_from_template(template)
+        packets = [packet for packet in source.demux(template) if packet.size]
+        begun, base = packets[0].pts, packets[0].time_base
+        length = packets[-1].pts + packets[-1].duration - begun
+        times = [packet.pts - begun for packet in packets]
+        for index in range(REPEATS):
+            for packet, time in zip(packets, times):
+                packet.stream, packet.time_base = stream, base
+                packet.pts = packet.dts = index * length + time
+                target.mux(packet)
+
+
+@pytest.fixture(scope="module")
+def peaks(tmp_path_factory) -> dict[tuple[str, str], int]:
+    """In kB, after each song: the short ones first, so that the peak of the long ones is theirs."""
+    folder = tmp_path_factory.mktemp("memory")
+    shape = {"num_channels": 1, "sampling_rate": RATE, "n_fft": 1024, "hop_length": 512, "num_frames": 128}
+    save_model(make_model(small_config(**shape, hidden_sizes=(4, 8))), folder / "model")
+    waveform = np.zeros((1, SECONDS * RATE), dtype=np.float32)
+    waveform[:, :RATE] = noise(1, RATE)
+    for format, _ in CONVERSIONS:
+        song = write_song(folder / f"short.{format}", waveform, RATE)
+        repeat(song, folder / f"long.{format}")
+    done = run(sys.executable, "-c", CHILD, folder, folder / "model", json.dumps(CONVERSIONS))
+    assert done.returncode == 0, done.stderr
+    for before, after in CONVERSIONS:
+        with av.open(str(folder / f"stem of long {before}.{after}")) as container:
+            assert container.duration / av.time_base == pytest.approx(SECONDS * REPEATS, abs=10)
+    return {(length, format): peak for length, format, peak in map(json.loads, done.stdout.splitlines())}
+
+
+@pytest.mark.parametrize("format", [before for before, _ in CONVERSIONS])
+def test_three_hours_take_the_memory_of_three_minutes(peaks, format):
+    short = max(peak for (length, _), peak in peaks.items() if length == "short")
+    assert peaks["long", format] <= 1.1 * short
