@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import cast
 
 import av
 import numpy as np
@@ -132,7 +133,8 @@ class AudioWriter:
         try:
             options = {key: value.format(sampling_rate=sampling_rate) for key, value in found.options.items()}
             self._container = av.open(self._file, "w", format=found.container, container_options=options)
-            self._stream = self._container.add_stream(found.codecs[subtype], rate=sampling_rate)
+            stream = self._container.add_stream(found.codecs[subtype], rate=sampling_rate)
+            self._stream = cast(av.AudioStream, stream)
             codec = self._stream.codec_context
             codec.layout = self._layout
             if found.bit_rate:

@@ -79,8 +79,8 @@ def separate_all(
             outputs = {name: song.folder / f"{name}.{format}" for name in names}
             there = [output for output in outputs.values() if output.exists()]
             if song.folder in planned:
-                error = AudioFileError(song.path, f"would write where the stems of {planned[song.folder]} are.")
-                failed += _report(error, progress)
+                clash = AudioFileError(song.path, f"would write where the stems of {planned[song.folder]} are.")
+                failed += _report(clash, progress)
                 continue
             planned[song.folder] = song.path
             if there and not overwrite:
@@ -114,6 +114,9 @@ def scaled_message(song: str | Path, scale: float) -> str:
     Args:
         song: what they are of.
         scale: that they were multiplied by.
+
+    Returns:
+        One line.
     """
     return f"{song}: stems made quieter by a factor of {scale:.4f}, or they would clip."
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import ModelCard
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
@@ -34,9 +35,10 @@ def load_checkpoint(model: str | Path) -> UNetSVSModel:
         kind = PreTrainedConfig.get_config_dict(name)[0].get("model_type")
         if kind != UNetSVSConfig.model_type:
             raise ValueError(f"its config.json is for a model of type {kind!r}, not {UNetSVSConfig.model_type!r}.")
-        loaded, report = UNetSVSModel.from_pretrained(
+        found: Any = UNetSVSModel.from_pretrained(
             name, dtype="float32", use_safetensors=True, output_loading_info=True
         )
+        loaded, report = found
     except (OSError, HfHubHTTPError, HFValidationError) as error:
         if Path(name).is_dir():
             reason = f"cannot be read: {error}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from transformers import BatchFeature, SequenceFeatureExtractor
@@ -26,12 +28,12 @@ class UNetSVSFeatureExtractor(SequenceFeatureExtractor):
 
     model_input_names = ["input_values"]
 
-    def __init__(self, feature_size: int = 1, sampling_rate: int = 8192, padding_value: float = 0.0, **kwargs):
+    def __init__(self, feature_size: int = 1, sampling_rate: int = 8192, padding_value: float = 0.0, **kwargs: Any):
         super().__init__(feature_size=feature_size, sampling_rate=sampling_rate, padding_value=padding_value, **kwargs)
 
     def __call__(
         self,
-        audio: np.ndarray | torch.Tensor | list,
+        audio: np.ndarray | torch.Tensor | list[Any],
         sampling_rate: int | None = None,
         padding: bool | str | PaddingStrategy = True,
         return_tensors: str | TensorType | None = None,

@@ -13,7 +13,7 @@ import numpy as np
 from .audio_reading import AudioFileError, AudioReader
 from .audio_writing import AudioWriter, check_format
 from .modeling_unet_svs import UNetSVSModel
-from .stream import DEFAULT_BATCH_SIZE
+from .stream import DEFAULT_BATCH_SIZE, SeparationStream
 
 COPY_SAMPLES = 1 << 18
 # What an integer of 16 bits, of 24 bits and a lossy format that players decode to 16 bits hold at most.
@@ -81,7 +81,7 @@ def separate_file(
     return scale
 
 
-def _separated(reader: AudioReader, stream) -> Iterator[tuple[dict[str, np.ndarray], int]]:
+def _separated(reader: AudioReader, stream: SeparationStream) -> Iterator[tuple[dict[str, np.ndarray], int]]:
     num_read = 0
     for block in reader.blocks():
         num_read += block.shape[1]

@@ -75,4 +75,4 @@ def _store(stems: dict[str, np.ndarray], index: int, start: int, blocks: dict[st
     return start + block.shape[1]
 
 
-__all__ = ["separate"]
+__all__ = ["Waveform", "separate"]
