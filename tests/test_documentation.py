@@ -15,6 +15,8 @@ import numpy as np
 
 import modeling_unet_svs
 
+from .conftest import ROOT
+
 ARRAYS = ("ndarray", "Tensor", "Waveform")
 SECTION = re.compile(r"^(Args|Attributes|Returns|Yields|Raises):$", re.MULTILINE)
 
@@ -119,3 +121,11 @@ def test_a_bare_function_is_found_out():
         "does not say what it returns",
         "does not say what it raises",
     ]
+
+
+def test_contributing_names_files_that_are_there_and_every_dependency():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    for name in re.findall(r"`([\w/]+\.py)`", text):
+        assert any((ROOT / folder / name).is_file() for folder in ("", "modeling_unet_svs", "train", "space")), name
+    required = re.findall(r'^ +"([\w-]+)>=', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert [name for name in required if f"`{name}`" not in text] == []
