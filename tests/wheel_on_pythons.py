@@ -6,6 +6,7 @@ index, and some gigabytes of disk for each.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -45,7 +46,8 @@ def try_wheel(python: str, wheel: Path, folder: Path) -> str:
     """
     subprocess.run([python, "-m", "venv", folder / "venv"], check=True)
     bin = folder / "venv" / ("Scripts" if sys.platform == "win32" else "bin")
-    subprocess.run([bin / "python", "-m", "pip", "install", "--quiet", wheel], check=True)
+    # Isolated, or pip finds the project in the working folder and takes it for installed.
+    subprocess.run([bin / "python", "-I", "-m", "pip", "install", "--quiet", wheel], check=True)
     write_song(folder / "song.mp3", noise(2, 300_000))
     subprocess.run([bin / first_command().split()[0], *first_command().split()[1:]], cwd=folder, check=True)
     for stem in ("vocals", "accompaniment"):
@@ -57,6 +59,7 @@ def try_wheel(python: str, wheel: Path, folder: Path) -> str:
 
 def main() -> None:
     """Tries the Pythons that the command line names, or all."""
+    os.environ.pop("PYTHONPATH", None)
     with tempfile.TemporaryDirectory() as name:
         build = [sys.executable, "-m", "build", "--wheel", "--outdir", name, str(ROOT)]
         subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
