@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import IO, Any
 
 import numpy as np
 
 try:
     import av
 except ImportError:  # a model loaded as remote code takes waveforms without it
-    av = None
+    av = None  # type: ignore[assignment] # for `AudioReader` to say so
 
 # Containers of songs alone: none that opens other files by name, as playlists and scripts do.
 CONTAINERS = ",".join(
@@ -28,7 +30,7 @@ TECHNICAL_TAGS = {
     *("vendor_id", "duration", "encoded_by", "stems"),
 }
 # FFmpeg's sample formats: numpy's type and full scale.
-SAMPLE_TYPES = {
+SAMPLE_TYPES: dict[str, tuple[np.dtype[Any], float]] = {
     "u8": (np.dtype(np.uint8), 2.0**7),
     "s16": (np.dtype(np.int16), 2.0**15),
     "s32": (np.dtype(np.int32), 2.0**31),
@@ -47,7 +49,12 @@ BLOCK_SECONDS, BLOCK_SAMPLES = 1, 1 << 18
 
 
 class AudioFileError(ValueError):
-    """A file that cannot be read, or written, as audio; its text is one line that names the file."""
+    """A file that cannot be read, or written, as audio; its text is one line that names the file.
+
+    Args:
+        path: of the file.
+        reason: what is wrong with it.
+    """
 
     def __init__(self, path: str | Path, reason: str):
         super().__init__(path, reason)
@@ -104,11 +111,11 @@ class AudioReader:
             raise AudioFileError(path, "is a folder, not an audio file.")
         if not os.path.isfile(path):
             raise AudioFileError(path, "is a pipe or a device: a song has to be a file.")
+        self._opened = ExitStack()
         try:
-            self._file = open(self.path, "rb")
+            self._file = self._opened.enter_context(open(self.path, "rb"))
         except OSError as error:
             raise AudioFileError(path, f"cannot be read: {error.strerror}.") from None
-        self._container = None
         try:
             self._open(audio_stream)
         except BaseException:
@@ -123,9 +130,10 @@ class AudioReader:
         try:
             # Without the file's name, which would let FFmpeg guess by its ending.
             options = {"format_whitelist": CONTAINERS}
-            self._container = av.open(_Nameless(self._file), metadata_errors="replace", options=options)
+            opened = av.open(_Nameless(self._file), "r", metadata_errors="replace", options=options)
         except (av.FFmpegError, ValueError, OSError, MemoryError):  # the last where a header claims gigabytes
             raise AudioFileError(self.path, "is no audio file of a known format, or is damaged.") from None
+        self._container = self._opened.enter_context(opened)
         streams = self._container.streams.audio
         if not streams:
             raise AudioFileError(self.path, "has no sound in it.")
@@ -135,9 +143,9 @@ class AudioReader:
         codec = self._stream.codec_context
         if codec is None or codec.format is None or not codec.sample_rate or not codec.channels:
             raise AudioFileError(self.path, "has an audio stream that cannot be decoded.")
-        self._stream.thread_type = "AUTO"
-        duration = self._stream.duration
-        seconds = None if duration is None else float(duration * self._stream.time_base)
+        codec.thread_type = "AUTO"
+        duration, time_base = self._stream.duration, self._stream.time_base
+        seconds = None if duration is None or time_base is None else float(duration * time_base)
         if seconds is None and self._container.duration is not None:
             seconds = self._container.duration / av.time_base
         tags = {**self._container.metadata, **self._stream.metadata}
@@ -164,9 +172,7 @@ class AudioReader:
 
     def close(self) -> None:
         """Closes the file; the reader gives nothing after that."""
-        if self._container is not None:
-            self._container.close()
-        self._file.close()
+        self._opened.close()
 
     def blocks(self) -> Iterator[np.ndarray]:
         """All samples in order.
@@ -242,9 +248,9 @@ class AudioReader:
     def _check_length(self, num_samples: int) -> None:
         if num_samples == 0:
             raise AudioFileError(self.path, "has no samples in it.")
-        if not self._exact:
-            return
         rate, announced = self.info.sampling_rate, self.info.num_samples
+        if not self._exact or announced is None:
+            return
         if announced - num_samples > max(TOLERATED_SHARE * announced, TOLERATED_SECONDS * rate):
             raise AudioFileError(
                 self.path, f"is truncated: {num_samples / rate:.1f} s of the {announced / rate:.1f} s it announces."
@@ -254,7 +260,7 @@ class AudioReader:
 class _Nameless:
     """A file without its name."""
 
-    def __init__(self, file):
+    def __init__(self, file: IO[bytes]):
         # No methods in Python: Ctrl-C in the middle of one would be lost, and the file be called damaged.
         self.read, self.seek, self.tell = file.read, file.seek, file.tell
 
@@ -268,9 +274,10 @@ def _float_samples(frame: av.AudioFrame) -> np.ndarray:
     num_channels, count = frame.layout.nb_channels, frame.samples
     if frame.format.is_planar:
         # `frame.to_ndarray` takes one plane too many where there are eight, and crashes.
-        samples = np.stack([np.frombuffer(plane, dtype, count) for plane in frame.planes[:num_channels]])
+        samples = np.stack([np.frombuffer(memoryview(plane), dtype, count) for plane in frame.planes[:num_channels]])
     else:
-        samples = np.frombuffer(frame.planes[0], dtype, count * num_channels).reshape(count, num_channels).T
+        packed = np.frombuffer(memoryview(frame.planes[0]), dtype, count * num_channels)
+        samples = packed.reshape(count, num_channels).T
     if dtype.kind == "f":
         return samples.astype(np.float32)
     centred = samples.astype(np.float32) - (full_scale if dtype.kind == "u" else 0)

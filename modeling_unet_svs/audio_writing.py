@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import cast
 
 import av
 import numpy as np
@@ -142,7 +143,8 @@ class AudioWriter:
             found = self._format
             options = {key: value.format(sampling_rate=self.sampling_rate) for key, value in found.options.items()}
             self._container = av.open(self._file, "w", format=found.container, container_options=options)
-            self._stream = self._container.add_stream(self._codec, rate=self.sampling_rate)
+            stream = self._container.add_stream(self._codec, rate=self.sampling_rate)
+            self._stream = cast(av.AudioStream, stream)
             codec = self._stream.codec_context
             codec.layout = self._layout
             if found.bit_rate:

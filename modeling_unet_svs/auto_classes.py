@@ -85,7 +85,7 @@ class RegisteringFinder(MetaPathFinder):
                 execute(module)
                 AFTERWARDS[fullname]()
 
-            spec.loader.exec_module = execute_and_register
+            setattr(spec.loader, "exec_module", execute_and_register)  # noqa: B010, of an instance alone
         return spec
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 END = object()
 
 
-def in_background(items: Iterable[Item], max_items: int) -> Iterator[Item]:
+def in_background(items: Iterable[Item], max_items: int) -> Generator[Item, None, None]:
     """Gives what an iterable gives, in order, and works it out ahead in a thread of its own.
 
     Close it (`contextlib.closing`) where it may be left before its end: that ends the thread, after the item that is
@@ -24,7 +24,7 @@ def in_background(items: Iterable[Item], max_items: int) -> Iterator[Item]:
     Yields:
         The items.
     """
-    iterator, pending = iter(items), deque[Future]()
+    iterator, pending = iter(items), deque[Future[Any]]()
     pool = ThreadPoolExecutor(1)
     try:
         while True:

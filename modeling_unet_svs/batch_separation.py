@@ -104,6 +104,9 @@ def scaled_message(song: str | Path, scale: float) -> str:
     Args:
         song: what they are of.
         scale: that they were multiplied by.
+
+    Returns:
+        One line.
     """
     return f"{song}: stems made quieter by a factor of {scale:.4f}, or they would clip."
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rich.console import Console
 from rich.table import Table
 
@@ -31,7 +33,7 @@ def describe_checkpoint(name: str, model: UNetSVSModel) -> list[tuple[str, str]]
         ("parameters", f"{model.num_parameters():,}"),
     ]
     card = load_card(name)
-    data = card.data if card is not None else None
+    data: Any = card.data if card is not None else None
     if data is not None:
         datasets = data.datasets or []
         trained_on = ", ".join([datasets] if isinstance(datasets, str) else datasets)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub import ModelCard, snapshot_download
@@ -50,7 +51,7 @@ def load_checkpoint(model: str | Path, dtype: torch.dtype = torch.float32) -> UN
         raise ValueError(f"model {name}: the folder has no config.json, so it is no checkpoint.")
     try:
         if not folder.is_dir():
-            folder = Path(snapshot_download(name, allow_patterns=LOADED_FILES))
+            folder = Path(snapshot_download(name, allow_patterns=list(LOADED_FILES)))
         _refuse_pickles(folder)
         values = json.loads((folder / "config.json").read_text("utf-8"))
         kind = values.get("model_type")
@@ -59,9 +60,10 @@ def load_checkpoint(model: str | Path, dtype: torch.dtype = torch.float32) -> UN
         # The network's own fields and no other: some of the library's would have it import code.
         config = UNetSVSConfig(**{key: values[key] for key in UNetSVSConfig.__annotations__ if key in values})
         _refuse_a_network_beyond_its_weights(config, folder)
-        loaded, report = UNetSVSModel.from_pretrained(
+        found: Any = UNetSVSModel.from_pretrained(
             folder, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True
         )
+        loaded, report = found
     except (OSError, HfHubHTTPError, HFValidationError) as error:
         if folder.is_dir():
             reason = f"cannot be read: {error}"

@@ -1,6 +1,6 @@
 """Configuration of the deep U-Net for singing-voice separation."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
@@ -121,7 +121,7 @@ class UNetSVSConfig(PreTrainedConfig):
         """Samples that `num_frames` frames span, from the first of the first frame to the last of the last."""
         return (self.num_frames - 1) * self.hop_length + self.n_fft
 
-    def __post_init__(self, **kwargs) -> None:
+    def __post_init__(self, **kwargs: Any) -> None:
         # `@strict` wraps what its validators raise in a class of its own that is no ValueError; this comes before.
         self.validate_architecture()
         super().__post_init__(**kwargs)

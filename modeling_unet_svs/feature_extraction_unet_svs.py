@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from transformers import BatchFeature, SequenceFeatureExtractor
 from transformers.utils import PaddingStrategy, TensorType
 
-from .configuration_unet_svs import MAX_SAMPLING_RATE
+from .resampling import MAX_SAMPLING_RATE
 from .stream import MAX_SAMPLE, as_float32
 
 
@@ -30,7 +32,7 @@ class UNetSVSFeatureExtractor(SequenceFeatureExtractor):
 
     model_input_names = ["input_values"]
 
-    def __init__(self, feature_size: int = 1, sampling_rate: int = 8192, padding_value: float = 0.0, **kwargs):
+    def __init__(self, feature_size: int = 1, sampling_rate: int = 8192, padding_value: float = 0.0, **kwargs: Any):
         for name, value in (("feature_size", feature_size), ("sampling_rate", sampling_rate)):
             if not isinstance(value, int) or not 1 <= value <= MAX_SAMPLING_RATE:
                 raise ValueError(f"{name} is {value!r}: use a whole number from 1 to {MAX_SAMPLING_RATE}.")
@@ -40,7 +42,7 @@ class UNetSVSFeatureExtractor(SequenceFeatureExtractor):
 
     def __call__(
         self,
-        audio: np.ndarray | torch.Tensor | list,
+        audio: np.ndarray | torch.Tensor | list[Any],
         sampling_rate: int | None = None,
         padding: bool | str | PaddingStrategy = True,
         return_tensors: str | TensorType | None = None,

@@ -67,7 +67,7 @@ def separate_file(
         pool = stack.enter_context(ThreadPoolExecutor(len(files)))
         blocks = stack.enter_context(closing(in_background(reader.blocks(), BLOCKS_AHEAD)))
         scale, highest, lowest = 1.0, 0.0, 0.0
-        writing: list[Future] = []
+        writing: list[Future[None]] = []
         for stems, num_read in _separated(blocks, stream):
             for stem in stems.values():
                 if stem.size:
@@ -94,7 +94,7 @@ def _separated(blocks: Iterable[np.ndarray], stream: SeparationStream) -> Iterat
     yield stream.flush(), num_read
 
 
-def _wait_for(writing: Iterable[Future]) -> None:
+def _wait_for(writing: Iterable[Future[None]]) -> None:
     for written in writing:
         written.result()
 

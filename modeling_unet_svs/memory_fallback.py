@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -40,7 +40,8 @@ def with_less_memory(
         else:
             say("the GPU's memory is full: going on with the CPU.")
             cpu = torch.device("cpu")
-            model.to(cpu, torch.float32 if model.dtype == torch.float32 else choose_dtype("auto", cpu))
+            moved: Any = model
+            moved.to(cpu, torch.float32 if model.dtype == torch.float32 else choose_dtype("auto", cpu))
         torch.cuda.empty_cache()
 
 

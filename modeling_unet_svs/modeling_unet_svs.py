@@ -15,11 +15,14 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from .configuration_unet_svs import UNetSVSConfig
-from .separation import separate
+from .separation import Waveform, separate
 from .spectrogram import fold_bands, magnitude_of, overlap_add, stft, unfold_bands
 from .stream import DEFAULT_BATCH_SIZE, SeparationStream
 
-MASK_ACTIVATIONS = {"sigmoid": torch.sigmoid, "softplus": nn.functional.softplus}
+MASK_ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "sigmoid": torch.sigmoid,
+    "softplus": nn.functional.softplus,
+}
 # Below the step of 24-bit audio times any window's sum: only digital silence has no larger magnitude.
 SILENT_MAGNITUDE = 1e-8
 
@@ -36,8 +39,8 @@ class UNetSVSOutput(ModelOutput):
             Factor for each bin of the mixture's spectrogram, for each of `config.sources`.
     """
 
-    loss: torch.FloatTensor | None = None
-    masks: torch.FloatTensor | None = None
+    loss: torch.Tensor | None = None
+    masks: torch.Tensor | None = None
 
 
 class UNetSVSEncoderLayer(nn.Module):
@@ -123,7 +126,7 @@ class UNetSVSModel(PreTrainedModel):
     config_class = UNetSVSConfig
     base_model_prefix = "unets"
     main_input_name = "input_values"
-    input_modalities = ("audio",)
+    input_modalities = "audio"
     _no_split_modules = ["UNetSVSNetwork"]
 
     def __init__(self, config: UNetSVSConfig):
@@ -135,13 +138,10 @@ class UNetSVSModel(PreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
             init.kaiming_uniform_(module.weight, a=math.sqrt(5))
-            init.zeros_(module.bias)
-        elif isinstance(module, nn.BatchNorm2d):
-            init.ones_(module.weight)
-            init.zeros_(module.bias)
-            init.zeros_(module.running_mean)
-            init.ones_(module.running_var)
-            init.zeros_(module.num_batches_tracked)
+            if module.bias is not None:
+                init.zeros_(module.bias)
+        else:
+            super()._init_weights(module)
 
     def magnitude_scale(self, magnitude: torch.Tensor) -> torch.Tensor:
         """The number that a patch's magnitudes, and its targets', are divided by.
@@ -209,7 +209,7 @@ class UNetSVSModel(PreTrainedModel):
             return_dict: `False` for a plain tuple.
 
         Returns:
-            [`UNetSVSOutput`] with `masks` and, where `labels` are given, `loss`.
+            [`UNetSVSOutput`], which says the shapes, with `masks` and, where `labels` are given, `loss`.
 
         Raises:
             ValueError: shapes that do not fit the configuration.
@@ -228,12 +228,12 @@ class UNetSVSModel(PreTrainedModel):
 
     def separate(
         self,
-        waveform: np.ndarray | torch.Tensor,
+        waveform: Waveform,
         sampling_rate: int,
         *,
         batch_size: int = DEFAULT_BATCH_SIZE,
         progress_callback: Callable[[int, int], None] | None = None,
-    ) -> dict[str, np.ndarray | torch.Tensor]:
+    ) -> dict[str, Waveform]:
         """Takes a mixture apart into `config.stems`.
 
         Whatever the model's own rate and channels are, the stems have the mixture's length, rate, channels and kind;

@@ -49,6 +49,7 @@ def _write_graph(network: MaskNetwork, path: Path) -> None:
     program = torch.onnx.export(
         network.export(), dynamo=True, input_names=["magnitude"], output_names=["masks"], verbose=False
     )
+    assert program is not None  # as it is with `dynamo`
     # The exporter writes down the path and line of the code behind every node.
     ClearMetadataAndDocStringPass()(program.model)
     program.save(path)

@@ -87,6 +87,9 @@ class PatchSeparator:
         """Gives the sources of all samples not given yet.
 
         The network is shown the end mirrored, where silence after the song would be like nothing it has learned from.
+
+        Returns:
+            float32 `(num_groups, num_sources, num_channels, num_samples)`.
         """
         waiting = self._queue.get(len(self._queue))
         num_before = min(self._num_pushed - waiting.shape[1], self._history.shape[1])

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from transformers import Pipeline
 
 from .audio_reading import read_audio
+
+if TYPE_CHECKING:
+    from .modeling_unet_svs import UNetSVSModel
 
 
 class UNetSVSPipeline(Pipeline):
@@ -26,12 +29,13 @@ class UNetSVSPipeline(Pipeline):
         ValueError: a file that cannot be read, or a waveform without its rate.
     """
 
+    model: UNetSVSModel
     _load_processor = False
     _load_image_processor = False
     _load_feature_extractor = True
     _load_tokenizer = False
 
-    def _sanitize_parameters(self, sampling_rate: int | None = None, **kwargs: Any) -> tuple[dict, dict, dict]:
+    def _sanitize_parameters(self, sampling_rate: int | None = None, **kwargs: Any) -> tuple[dict[str, Any], ...]:
         if kwargs:
             raise ValueError(f"unknown argument {next(iter(kwargs))!r}: the pipeline takes sampling_rate alone.")
         return ({} if sampling_rate is None else {"sampling_rate": sampling_rate}), {}, {}
@@ -39,7 +43,18 @@ class UNetSVSPipeline(Pipeline):
     def preprocess(
         self, song: str | Path | dict[str, Any] | np.ndarray | torch.Tensor, sampling_rate: int | None = None
     ) -> dict[str, Any]:
-        """Reads a song; see the class for what it can be."""
+        """Reads a song.
+
+        Args:
+            song: file, dictionary or waveform, of a shape that the class says.
+            sampling_rate: of a waveform, in Hz.
+
+        Returns:
+            The `waveform`, `(num_channels, num_samples)`, and its `sampling_rate` in Hz.
+
+        Raises:
+            ValueError: a file that cannot be read, or a waveform without its rate.
+        """
         if isinstance(song, (str, Path)):
             waveform, sampling_rate = read_audio(song)
         elif isinstance(song, dict):
@@ -60,7 +75,14 @@ class UNetSVSPipeline(Pipeline):
         return {"stems": stems, "sampling_rate": model_inputs["sampling_rate"]}
 
     def postprocess(self, model_outputs: dict[str, Any]) -> list[dict[str, Any]]:
-        """Stems to a list of dictionaries."""
+        """Stems to what the call returns.
+
+        Args:
+            model_outputs: `stems`, waveforms by their names, and their `sampling_rate` in Hz.
+
+        Returns:
+            A dictionary for each stem; the class says what is in it.
+        """
         return [
             {"label": name, "audio": np.asarray(stem), "sampling_rate": model_outputs["sampling_rate"]}
             for name, stem in model_outputs["stems"].items()

@@ -21,7 +21,11 @@ class SampleQueue:
         return self._num_samples
 
     def put(self, block: np.ndarray) -> None:
-        """Appends a float32 block `(num_channels, num_samples)`, which must not be changed afterwards."""
+        """Appends samples.
+
+        Args:
+            block: float32 `(num_channels, num_samples)`, which must not be changed afterwards.
+        """
         if block.shape[1]:
             self._blocks.append(block)
             self._num_samples += block.shape[1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -13,12 +13,13 @@ from .stream import DEFAULT_BATCH_SIZE, SeparationStream, as_float32
 if TYPE_CHECKING:
     import torch
 
+Waveform: TypeAlias = "np.ndarray | torch.Tensor"
 BLOCK_SECONDS = 10
 
 
 def separate(
     model: SourceEstimator,
-    waveform: np.ndarray | torch.Tensor,
+    waveform: Waveform,
     sampling_rate: int,
     batch_size: int = DEFAULT_BATCH_SIZE,
     progress_callback: Callable[[int, int], None] | None = None,
@@ -71,4 +72,4 @@ def _store(stems: dict[str, np.ndarray], index: int, start: int, blocks: dict[st
     return start + block.shape[1]
 
 
-__all__ = ["separate"]
+__all__ = ["Waveform", "separate"]

@@ -55,6 +55,7 @@ class StemFile:
             AudioFileError: as `write`.
         """
         self._writer.restart()
+        assert self._spool is not None  # nothing else is ever scaled
         self._spool.seek(0)
         num_channels = self._writer.num_channels
         while data := self._spool.read(COPY_SAMPLES * num_channels * 4):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -123,8 +123,8 @@ class SeparationStream:
             estimated = np.concatenate([estimated, self._separator.flush()], axis=-1)
         num_groups, num_sources, num_channels, num_samples = estimated.shape
         rows = estimated.transpose(1, 0, 2, 3).reshape(num_sources, num_groups * num_channels, num_samples)
-        rows = rows[:, : self.num_channels].reshape(num_sources * self.num_channels, num_samples)
-        resampled = self._from_model_rate.push(rows, last)
+        kept = rows[:, : self.num_channels].reshape(num_sources * self.num_channels, num_samples)
+        resampled = self._from_model_rate.push(kept, last)
         return resampled.reshape(num_sources, self.num_channels, resampled.shape[1])
 
     def _stems(self, estimated: np.ndarray) -> dict[str, np.ndarray]:
@@ -138,10 +138,10 @@ class SeparationStream:
 
 
 def _is_whole(value: object, lowest: int, highest: int) -> bool:
-    return isinstance(value, numbers.Real) and lowest <= value <= highest and int(value) == value
+    return isinstance(value, numbers.Real) and lowest <= float(value) <= highest and float(value).is_integer()
 
 
-def as_float32(waveform: np.ndarray | torch.Tensor) -> np.ndarray:
+def as_float32(waveform: np.ndarray | torch.Tensor | list[Any]) -> np.ndarray:
     """A copy of a waveform as finite float32, full scale 1.
 
     Args:

@@ -16,11 +16,18 @@ from modeling_unet_svs import UNetSVSConfig, UNetSVSModel
 from modeling_unet_svs.audio_writing import AudioWriter
 from train.saving import save_model
 
+from . import library_suites
+
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data"
 
 settings.register_profile("default", deadline=None, max_examples=25, derandomize=True, print_blob=True)
 settings.load_profile("default")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for marker in library_suites.markers():
+        config.addinivalue_line("markers", f"{marker}: of the tests of transformers")
 
 
 def small_config(**changes) -> UNetSVSConfig:

@@ -1,10 +1,12 @@
-"""The wheel: the package and its checkpoint, and nothing else."""
+"""What is released: the wheel has the package and its checkpoint and nothing else, the source what makes the wheel."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -12,29 +14,57 @@ import pytest
 
 from .conftest import ROOT
 
+CHECKPOINT = ("config.json", "preprocessor_config.json", "model.safetensors", "README.md")
+
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> Path:
-    """Built of a copy of what is tracked, so that nothing of the working tree gets in and nothing is left in it."""
+def built(tmp_path_factory) -> Path:
+    """A folder with both, made by `python -m build`, the wheel from the unpacked source.
+
+    Of a copy of what is tracked, so that nothing else of the working tree gets in and nothing is left in it.
+    """
     source = tmp_path_factory.mktemp("source")
-    for name in ("modeling_unet_svs", "train"):
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", "wheels", "."]
-    subprocess.run(command, cwd=source, check=True, capture_output=True)
-    (built,) = (source / "wheels").glob("unet_svs-*.whl")
-    return built
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    for name in tracked.split("\0"):
+        if name and (ROOT / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, source / name)
+    # Without isolation, which would ask the package index for setuptools.
+    command = [sys.executable, "-m", "build", "--no-isolation", "."]
+    done = subprocess.run(command, cwd=source, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return source / "dist"
 
 
-def test_it_holds_the_package_and_the_checkpoint_and_nothing_else(wheel):
-    names = zipfile.ZipFile(wheel).namelist()
-    tops = {name.split("/")[0] for name in names}
-    assert {top for top in tops if not top.endswith(".dist-info")} == {"modeling_unet_svs"}
-    packaged = {name.removeprefix("modeling_unet_svs/") for name in names if name.startswith("modeling_unet_svs/")}
-    expected = {path.name for path in (ROOT / "modeling_unet_svs").glob("*.py")}
-    checkpoint = ("config.json", "preprocessor_config.json", "model.safetensors", "README.md")
-    assert packaged == expected | {f"checkpoint/{name}" for name in checkpoint}
+@pytest.fixture(scope="module")
+def wheel(built) -> Path:
+    return next(built.glob("*.whl"))
+
+
+def package_files() -> set[str]:
+    modules = {path.name for path in (ROOT / "modeling_unet_svs").glob("*.py")}
+    return {f"modeling_unet_svs/{name}" for name in modules | {"py.typed"} | {f"checkpoint/{x}" for x in CHECKPOINT}}
+
+
+def test_the_wheel_holds_the_package_and_the_checkpoint_and_nothing_else(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {name for name in names if ".dist-info/" not in name} == package_files()
+
+
+def test_the_source_has_no_tests_training_or_page(built):
+    names = {name.split("/", 1)[1] for name in tarfile.open(next(built.glob("*.tar.gz"))).getnames() if "/" in name}
+    assert package_files() | {"pyproject.toml", "README.md", "LICENSE"} <= names
+    assert not {name for name in names if name.startswith(("tests", "train", "space", "docs", ".ci"))}
+
+
+def test_its_metadata_say_where_it_runs_and_what_it_needs(wheel):
+    (found,) = importlib.metadata.distributions(name="unet-svs", path=[str(wheel)])
+    assert found.metadata["Requires-Python"] == ">=3.10"
+    assert found.metadata["License-Expression"] == "Apache-2.0"
+    assert set(found.metadata.get_all("Provides-Extra")) >= {"space", "test", "train"}
+    assert all(">=" in requirement for requirement in found.requires if not requirement.startswith("unet-svs["))
+    (command,) = found.entry_points.select(group="console_scripts")
+    assert (command.name, command.value) == ("unet-svs", "modeling_unet_svs.cli:main")
 
 
 def test_it_is_small(wheel):

@@ -1,0 +1,131 @@
+"""The public API says what its arguments are and what it returns and raises, with shapes and units."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import importlib
+import inspect
+import pkgutil
+import re
+import textwrap
+from collections.abc import Iterator
+
+import numpy as np
+
+import modeling_unet_svs
+
+from .conftest import ROOT
+
+ARRAYS = ("ndarray", "Tensor", "Waveform")
+SECTION = re.compile(r"^(Args|Attributes|Returns|Yields|Raises):$", re.MULTILINE)
+
+
+def public_objects() -> Iterator[tuple[str, object]]:
+    """Functions, classes, and what is public of these, of all modules; those that come from libraries left out."""
+    for found in pkgutil.iter_modules(modeling_unet_svs.__path__, "modeling_unet_svs."):
+        if found.name.endswith("__main__"):
+            continue
+        module = importlib.import_module(found.name)
+        for name in module.__all__:
+            value = getattr(module, name)
+            if not callable(value) or getattr(value, "__module__", None) != found.name:
+                continue
+            yield f"{found.name}.{name}", value
+            for key, member in vars(value).items() if inspect.isclass(value) else ():
+                function = member.fget if isinstance(member, property) else member
+                if not key.startswith("_") and getattr(function, "__module__", None) == found.name:
+                    yield f"{found.name}.{name}.{key}", member
+
+
+def sections(text: str) -> dict[str, str]:
+    parts = SECTION.split(text)
+    return dict(zip(parts[1::2], parts[2::2]))
+
+
+def described(section: str) -> dict[str, str]:
+    """What is said of each argument, by its name."""
+    found = re.split(r"^    (\w+)(?= \(.*\):|:)", section, flags=re.MULTILINE)
+    return dict(zip(found[1::2], found[2::2]))
+
+
+def has_shape(text: str) -> bool:
+    return bool(re.search(r"`\(|shape", text))
+
+
+def own_raises(function: object) -> bool:
+    """Whether a function itself raises something, and not one that it calls."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    return any(isinstance(node, ast.Raise) and node.exc is not None for node in ast.walk(tree))
+
+
+def faults(value: object) -> Iterator[str]:
+    text = inspect.getdoc(value)
+    if not text:
+        yield "has no docstring"
+        return
+    if isinstance(value, property):
+        return
+    parts = sections(text)
+    is_class = inspect.isclass(value)
+    function = value.__init__ if is_class else value
+    if is_class and dataclasses.is_dataclass(value):
+        arguments = {key: str(kind) for key, kind in vars(value).get("__annotations__", {}).items()}
+    elif not is_class or "__init__" in vars(value):
+        kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        parameters = inspect.signature(function).parameters.values()
+        arguments = {p.name: str(p.annotation) for p in parameters if p.name != "self" and p.kind not in kinds}
+    else:
+        arguments = {}
+    said = described(parts.get("Args", "") + parts.get("Attributes", ""))
+    for name, kind in arguments.items():
+        if name not in said:
+            yield f"says nothing of {name}"
+        elif any(array in kind for array in ARRAYS) and not has_shape(said[name]):
+            yield f"does not say the shape of {name}"
+        elif name.endswith(("_rate", "bandwidth")) and not re.search(r"Hz|bit/s", said[name]):
+            yield f"does not say the unit of {name}"
+    if not inspect.isfunction(value):
+        return
+    returned = str(inspect.signature(value).return_annotation)
+    answer = parts.get("Returns", "") + parts.get("Yields", "")
+    if returned != "None" and not answer:
+        yield "does not say what it returns"
+    elif any(array in returned for array in ARRAYS) and not has_shape(answer):
+        yield "does not say the shape of what it returns"
+    if own_raises(value) and "Raises" not in parts:
+        yield "does not say what it raises"
+
+
+def test_every_public_name_says_arguments_shapes_units_and_errors():
+    objects = dict(public_objects())
+    assert len(objects) > 50
+    found = {name: list(faults(value)) for name, value in objects.items()}
+    assert {name: said for name, said in found.items() if said} == {}
+
+
+def test_a_bare_function_is_found_out():
+    def stretch(waveform: np.ndarray, sampling_rate: int, factor: float) -> np.ndarray:
+        """Stretches.
+
+        Args:
+            waveform: to stretch.
+            sampling_rate: of the waveform.
+        """
+        raise ValueError
+
+    assert list(faults(stretch)) == [
+        "does not say the shape of waveform",
+        "does not say the unit of sampling_rate",
+        "says nothing of factor",
+        "does not say what it returns",
+        "does not say what it raises",
+    ]
+
+
+def test_contributing_names_files_that_are_there_and_every_dependency():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    for name in re.findall(r"`([\w/]+\.py)`", text):
+        assert any((ROOT / folder / name).is_file() for folder in ("", "modeling_unet_svs", "train", "space")), name
+    required = re.findall(r'^ +"([\w-]+)>=', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert [name for name in required if f"`{name}`" not in text] == []

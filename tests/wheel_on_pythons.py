@@ -1,0 +1,79 @@
+"""Installs the wheel, alone, in a new environment of each Python that is here, and runs README's first command there.
+
+`python -m tests.wheel_on_pythons [3.10 ...]` prints what was installed, a line for each Python. It needs the package
+index, and some gigabytes of disk for each.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from .conftest import ROOT, noise, write_song
+
+PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+
+
+def first_command() -> str:
+    """What README.md begins with, after the installation."""
+    (command,) = re.findall(r"^pip install \. && (unet-svs [^#\n]*)", (ROOT / "README.md").read_text(), re.MULTILINE)
+    return command.strip()
+
+
+def runs(python: str) -> bool:
+    """Whether a command is a Python that starts: one that pyenv has not activated does not."""
+    return bool(shutil.which(python)) and not subprocess.run([python, "--version"], capture_output=True).returncode
+
+
+def try_wheel(python: str, wheel: Path, folder: Path) -> str:
+    """Installs the wheel for a Python, and runs the first command.
+
+    Args:
+        python: that makes the environment, for example `python3.10`.
+        wheel: to install.
+        folder: new, for the environment and the song.
+
+    Returns:
+        What was installed, in one line.
+
+    Raises:
+        subprocess.CalledProcessError: it cannot be installed, or the command fails.
+    """
+    subprocess.run([python, "-m", "venv", folder / "venv"], check=True)
+    bin = folder / "venv" / ("Scripts" if sys.platform == "win32" else "bin")
+    # Isolated, or pip finds the project in the working folder and takes it for installed.
+    subprocess.run([bin / "python", "-I", "-m", "pip", "install", "--quiet", wheel], check=True)
+    write_song(folder / "song.mp3", noise(2, 300_000))
+    subprocess.run([bin / first_command().split()[0], *first_command().split()[1:]], cwd=folder, check=True)
+    for stem in ("vocals", "accompaniment"):
+        assert (folder / "separated" / "song" / f"{stem}.wav").stat().st_size > 1_000_000
+    says = "import sys, numpy, torch, transformers as t; print(sys.version.split()[0], numpy.__version__, end=' ')"
+    says += "; print(torch.__version__, t.__version__)"
+    return subprocess.run([bin / "python", "-c", says], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def main() -> None:
+    """Tries the Pythons that the command line names, or all."""
+    os.environ.pop("PYTHONPATH", None)
+    with tempfile.TemporaryDirectory() as name:
+        build = [sys.executable, "-m", "build", "--wheel", "--outdir", name, str(ROOT)]
+        subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
+        wheel = next(Path(name).glob("*.whl"))
+        print("python, numpy, torch, transformers")
+        for version in sys.argv[1:] or PYTHONS:
+            if not runs(f"python{version}"):
+                print(f"{version}: not on this machine")
+                continue
+            folder = Path(name, version)
+            folder.mkdir()
+            print(try_wheel(f"python{version}", wheel, folder), flush=True)
+            shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()
