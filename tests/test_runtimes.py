@@ -19,8 +19,8 @@ from modeling_unet_svs.onnx_runner import OnnxSeparator
 from .conftest import ROOT, make_model, noise, run, small_config
 
 EXACT = 1e-4
-# Half precision keeps 11 bits: what it changes lies 40 dB and more below the song.
-HALF = 1e-2
+# Half precision keeps 11 bits of the logits: masks differ by 1e-3 or so, and stems by that share of the mixture.
+HALF = 2e-3
 EXCERPT, RATE = noise(2, 40_000), 22_050
 
 needs_compiler = pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile makes C++ on a CPU")
