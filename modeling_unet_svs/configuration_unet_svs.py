@@ -9,6 +9,8 @@ from .resampling import MAX_SAMPLING_RATE, MIN_SAMPLING_RATE
 
 # Of a patch: 250 times the paper's. Beyond it, a few wrong digits would take all memory.
 MAX_PATCH_VALUES = 1 << 24
+# Frames over one sample; the paper has fewer than 2, and 8 is much.
+MAX_OVERLAP = 64
 # Stems are names of files.
 MAX_STEM_LETTERS = 40
 
@@ -153,6 +155,10 @@ class UNetSVSConfig(PreTrainedConfig):
         if not 0 < self.hop_length < self.n_fft:
             raise ValueError(
                 f"hop_length is {self.hop_length}: use 1 to {self.n_fft - 1}, less than n_fft, or samples get lost."
+            )
+        if self.n_fft > MAX_OVERLAP * self.hop_length:
+            raise ValueError(
+                f"hop_length is {self.hop_length}: use n_fft // {MAX_OVERLAP} or more, or it takes for ever."
             )
         if self.num_bands < 1 or self.num_bins % (self.num_bands * self.frame_multiple):
             raise ValueError(

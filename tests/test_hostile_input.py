@@ -125,8 +125,9 @@ def test_samples_beyond_any_sound_are_refused(model):
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"n_fft": 2**31}, "patches of more than"),
+        ({"n_fft": 2**31, "hop_length": 2**30}, "patches of more than"),
         ({"num_frames": 2**40}, "patches of more than"),
+        ({"hop_length": 1}, "hop_length is 1: use n_fft // 64"),
         ({"residual": "a" * 41}, "no short identifier"),
         ({"leaky_relu_slope": 1e308}, "leaky_relu_slope"),
         ({"magnitude_exponent": 1e308}, "magnitude_exponent"),
