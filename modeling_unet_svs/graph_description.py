@@ -20,6 +20,18 @@ class GraphDescription:
 
     The graph takes `magnitude`, float32 `(batch, num_channels, n_fft // 2 + 1, num_frames)`, for any batch, and gives
     `masks`, float32 `(batch, num_sources, num_channels, n_fft // 2 + 1, num_frames)`.
+
+    Attributes:
+        sampling_rate: in Hz.
+        num_channels: of the graph.
+        n_fft: window length in samples.
+        hop_length: step between frames in samples.
+        num_frames: of a patch.
+        context_frames: thrown away at either end of a patch.
+        num_bands: that the bins are folded into, within the graph.
+        sources: what the masks are of, in their order.
+        residual: name of the mixture minus the sources, if any.
+        stems: the sources, then the residual.
     """
 
     sampling_rate: int
@@ -39,6 +51,9 @@ class GraphDescription:
 
         Args:
             config: of the model.
+
+        Returns:
+            The description.
         """
         return cls(**{field.name: getattr(config, field.name) for field in fields(cls)})
 
@@ -56,6 +71,9 @@ class GraphDescription:
 
         Args:
             path: of the file.
+
+        Returns:
+            The description.
 
         Raises:
             ValueError: a file that is missing, damaged, or of another version; one line.

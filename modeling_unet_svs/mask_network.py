@@ -35,6 +35,14 @@ class MaskNetwork(nn.Module):
             raise ValueError(f"{overflown[0]} has values that {dtype} cannot hold.")
 
     def forward(self, magnitude: torch.Tensor) -> torch.Tensor:
+        """[`UNetSVSModel.estimate_masks`].
+
+        Args:
+            magnitude: float32 `(batch, num_channels, n_fft // 2 + 1, num_frames)`.
+
+        Returns:
+            float32 `(batch, num_sources, num_channels, n_fft // 2 + 1, num_frames)`.
+        """
         return self.model.estimate_masks(magnitude)
 
     def export(self) -> torch.export.ExportedProgram:

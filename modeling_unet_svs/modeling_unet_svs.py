@@ -255,7 +255,7 @@ class UNetSVSModel(PreTrainedModel):
         stems = separate(self, waveform, sampling_rate, batch_size, progress_callback)
         if isinstance(waveform, torch.Tensor):
             return {name: torch.from_numpy(stem).to(waveform.device) for name, stem in stems.items()}
-        return stems
+        return dict(stems)
 
     def stream(
         self, sampling_rate: int, num_channels: int, *, batch_size: int = DEFAULT_BATCH_SIZE

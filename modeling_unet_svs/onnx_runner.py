@@ -55,17 +55,47 @@ class OnnxSeparator:
         batch_size: int = DEFAULT_BATCH_SIZE,
         progress_callback: Callable[[int, int], None] | None = None,
     ) -> dict[str, np.ndarray]:
-        """Takes a mixture apart into `config.stems`; arguments, results and errors are [`UNetSVSModel.separate`]'s."""
+        """Takes a mixture apart into `config.stems`, as [`UNetSVSModel.separate`].
+
+        Args:
+            waveform: `(num_samples,)`, `(num_channels, num_samples)` or `(batch, num_channels, num_samples)`.
+            sampling_rate: of the waveform in Hz.
+            batch_size: patches that the network takes at once.
+            progress_callback: called with the samples done and all samples.
+
+        Returns:
+            float32 waveform of the same shape for each stem.
+
+        Raises:
+            ValueError: a waveform, rate or batch size that cannot be used.
+        """
         return separate(self, waveform, sampling_rate, batch_size, progress_callback)
 
     def stream(
         self, sampling_rate: int, num_channels: int, *, batch_size: int = DEFAULT_BATCH_SIZE
     ) -> SeparationStream:
-        """Starts the separation of a mixture that comes in blocks; see [`UNetSVSModel.stream`]."""
+        """Starts the separation of a mixture that comes in blocks, as [`UNetSVSModel.stream`].
+
+        Args:
+            sampling_rate: of the mixture in Hz.
+            num_channels: of the mixture.
+            batch_size: patches that the network takes at once.
+
+        Returns:
+            [`SeparationStream`].
+        """
         return SeparationStream(self, sampling_rate, num_channels, batch_size)
 
     def estimate_sources(self, waveform: np.ndarray, num_patches: int) -> np.ndarray:
-        """The sources of the frames that neighbouring patches keep; see [`UNetSVSModel.estimate_sources`]."""
+        """The sources of the frames that neighbouring patches keep, as [`UNetSVSModel.estimate_sources`].
+
+        Args:
+            waveform: float32 `(num_groups, num_channels, num_samples)`, with the patches' context.
+            num_patches: that follow one another.
+
+        Returns:
+            float32 `(num_groups, num_sources, num_channels, num_samples)` of added-up frames.
+        """
         return np.stack([self._added_up_frames(group, num_patches) for group in waveform])
 
     def _added_up_frames(self, waveform: np.ndarray, num_patches: int) -> np.ndarray:

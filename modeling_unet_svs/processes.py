@@ -34,7 +34,14 @@ class Processes:
         return self.index == 0
 
     def broadcast(self, value: T) -> T:
-        """The main process's value, in all of them."""
+        """The main process's value, in all of them.
+
+        Args:
+            value: that can be pickled; only the main process's counts.
+
+        Returns:
+            It.
+        """
         if self.count == 1:
             return value
         from accelerate.utils import broadcast_object_list
@@ -42,7 +49,14 @@ class Processes:
         return broadcast_object_list([value])[0]
 
     def gather(self, values: list[T]) -> list[T]:
-        """All processes' values, in all of them; waits for the last."""
+        """All processes' values, in all of them; waits for the last.
+
+        Args:
+            values: of this process, which can be pickled.
+
+        Returns:
+            The values of all, in the processes' order.
+        """
         if self.count == 1:
             return values
         from accelerate.utils import gather_object

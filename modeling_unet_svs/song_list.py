@@ -39,11 +39,19 @@ class Song:
     num_samples: int | None = None
 
     def missing(self) -> dict[str, Path]:
-        """Path of each stem that is not there."""
+        """What is still to be made.
+
+        Returns:
+            Path of each stem that is not there.
+        """
         return {path.stem: path for path in map(Path, self.outputs) if not path.exists()}
 
     def fail(self, error: Exception) -> None:
-        """Notes why it failed."""
+        """Notes why it failed.
+
+        Args:
+            error: whose message says so.
+        """
         self.status, self.error = "failed", str(error)
 
 

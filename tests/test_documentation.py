@@ -33,6 +33,7 @@ def public_objects() -> Iterator[tuple[str, object]]:
                 continue
             yield f"{found.name}.{name}", value
             for key, member in vars(value).items() if inspect.isclass(value) else ():
+                member = getattr(member, "__func__", member)
                 function = member.fget if isinstance(member, property) else member
                 if not key.startswith("_") and getattr(function, "__module__", None) == found.name:
                     yield f"{found.name}.{name}.{key}", member
@@ -74,7 +75,9 @@ def faults(value: object) -> Iterator[str]:
     elif not is_class or "__init__" in vars(value):
         kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
         parameters = inspect.signature(function).parameters.values()
-        arguments = {p.name: str(p.annotation) for p in parameters if p.name != "self" and p.kind not in kinds}
+        arguments = {
+            p.name: str(p.annotation) for p in parameters if p.name not in ("self", "cls") and p.kind not in kinds
+        }
     else:
         arguments = {}
     said = described(parts.get("Args", "") + parts.get("Attributes", ""))

@@ -11,6 +11,7 @@ import pytest
 
 from modeling_unet_svs import UNetSVSModel
 from modeling_unet_svs.audio_reading import read_audio
+from modeling_unet_svs.onnx_export import export_onnx
 
 from .conftest import ROOT, noise, run, write_song
 from .data_sets import make_mir1k, make_musdb18
@@ -32,12 +33,14 @@ def commands() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def folder(model, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("readme")
     for name in ("song.mp3", "music/one.wav", "music/album/two.flac"):
         write_song(folder / name, noise(2, 50_000))
     make_musdb18(folder / "musdb18")
     make_mir1k(folder / "mir1k")
+    # For the snippets, in whichever order they and the commands are tried.
+    export_onnx(model, folder / "graphs")
     return folder
 
 

@@ -153,7 +153,7 @@ def draw_box_plots(scores: Mapping[tuple, Sequence[float]]) -> Figure:
         The figure.
     """
     data_sets = list(dict.fromkeys(key[0] for key in scores))
-    figure = Figure(figsize=(11, 0.6 + 3 * len(data_sets)), layout="constrained")
+    figure = Figure(figsize=(13, 0.6 + 3 * len(data_sets)), layout="constrained")
     for axes, data in zip(figure.subplots(len(data_sets), len(METRICS), squeeze=False), data_sets):
         for axis, metric in zip(axes, METRICS):
             boxes = {(key[1], key[2]): values for key, values in scores.items() if (key[0], key[3]) == (data, metric)}
@@ -168,7 +168,7 @@ def draw_box_plots(scores: Mapping[tuple, Sequence[float]]) -> Figure:
             for box, (_, network) in zip(drawn["boxes"], boxes):
                 box.set_facecolor("tab:blue" if network == NETWORKS["unet"] else "lightgrey")
             axis.set_title(f"{metric.upper()}, {data}", loc="left", fontsize="medium")
-            axis.tick_params(axis="x", labelsize="small")
+            axis.tick_params(axis="x", labelsize="x-small")
             axis.set_ylabel("dB")
             axis.grid(axis="y", alpha=0.3)
     return figure
