@@ -215,6 +215,12 @@ def test_a_disk_that_fails_while_a_song_is_read_is_one_line(tmp_path, monkeypatc
             self.seek, self.tell, self.fileno = self._file.seek, self._file.tell, self._file.fileno
             self.close = self._file.close
 
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            self.close()
+
         def read(self, size: int) -> bytes:
             if self._file.tell() > 300_000:
                 raise OSError(errno.EIO, os.strerror(errno.EIO))

@@ -90,7 +90,7 @@ def test_a_name_that_is_too_long_or_no_name_is_one_line(model, tmp_path, capsys)
     assert str(error) == "a?b???: is??bad"
 
 
-def test_names_that_are_no_text_are_printed_all_the_same(checkpoint, tmp_path, monkeypatch, capfd):
+def test_names_that_are_no_text_are_printed_all_the_same(checkpoint, tmp_path, monkeypatch, capfdbinary):
     from modeling_unet_svs.cli import main
 
     song = tmp_path / "song.wav"
@@ -102,7 +102,7 @@ def test_names_that_are_no_text_are_printed_all_the_same(checkpoint, tmp_path, m
     with pytest.raises(SystemExit) as exited:
         main()
     assert exited.value.code == 0
-    assert "out\\udcff/song/vocals.wav" in capfd.readouterr().out
+    assert b"out\xff/song/vocals.wav" in capfdbinary.readouterr().out
     assert (output / "song" / "vocals.wav").exists()
 
 

@@ -80,7 +80,8 @@ def test_the_fuzzer_sees_crashes_hangs_tracebacks_and_memory(corpus, monkeypatch
     monkeypatch.setattr(workers, "SECONDS_PER_FILE", 2)
     expected = {"crash": "crash", "hang": "hang", "memory": "memory over bound", "fine": "read"}
     expected |= {"traceback": "traceback", "lines": "traceback"}
-    with Worker(corpus) as worker:
+    # Forked, so that what was patched is there.
+    with Worker(corpus, "fork") as worker:
         for how, outcome in expected.items():
             assert worker.give("wav, decoded", how.encode())[0] == outcome, how
 

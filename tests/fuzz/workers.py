@@ -15,6 +15,7 @@ import tempfile
 import time
 import traceback
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from .mutations import mutate, mutate_json, mutate_safetensors
@@ -63,10 +64,11 @@ class Worker:
 
     Args:
         corpus: of the files' seeds.
+        start_method: of the process. A fork of one whose threads have computed crashes in what comes next.
     """
 
-    def __init__(self, corpus: Corpus):
-        self.corpus = corpus
+    def __init__(self, corpus: Corpus, start_method: str = "spawn"):
+        self.corpus, self._context = corpus, multiprocessing.get_context(start_method)
         self._folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
         self._process: multiprocessing.Process | None = None
 
@@ -107,9 +109,8 @@ class Worker:
         return outcome, said, time.monotonic() - begun
 
     def _start(self) -> None:
-        context = multiprocessing.get_context("fork")
-        self._connection, other = context.Pipe()
-        self._process = context.Process(target=self._serve, args=(other, self._connection), daemon=True)
+        self._connection, other = self._context.Pipe()
+        self._process = self._context.Process(target=_serve, args=(other, self.corpus, self._folder), daemon=True)
         self._process.start()
         other.close()
 
@@ -120,32 +121,32 @@ class Worker:
             self._connection.close()
             self._process = None
 
-    def _serve(self, connection, parents_end) -> None:
-        parents_end.close()
-        limit = _status("VmSize") + ADDRESS_SPACE
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-        faulthandler.disable()
-        while True:
-            try:
-                kind, data = connection.recv()
-            except EOFError:
-                return
-            path = self._folder / (kind if kind in MODEL_FILES else "song.bin")
-            path.write_bytes(data)
-            used = math.ceil(sum(os.times()[:2]))
-            resource.setrlimit(resource.RLIMIT_CPU, (used + SECONDS_PER_FILE, resource.RLIM_INFINITY))
-            _forget_peak()
-            before = _status("VmRSS")
-            try:
-                answer = outcome_of(kind, path, self.corpus.checkpoint)
-            except BaseException:
-                answer = TRACEBACK, traceback.format_exc()
-            grown = _status("VmHWM") - before
-            if grown > MEMORY_BOUND:
-                answer = MEMORY, f"{grown >> 20} MiB; {answer}"
-            connection.send(answer)
+
+def _serve(connection: Connection, corpus: Corpus, folder: Path) -> None:
+    limit = _status("VmSize") + ADDRESS_SPACE
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    faulthandler.disable()
+    while True:
+        try:
+            kind, data = connection.recv()
+        except EOFError:
+            return
+        path = folder / (kind if kind in MODEL_FILES else "song.bin")
+        path.write_bytes(data)
+        used = math.ceil(sum(os.times()[:2]))
+        resource.setrlimit(resource.RLIMIT_CPU, (used + SECONDS_PER_FILE, resource.RLIM_INFINITY))
+        _forget_peak()
+        before = _status("VmRSS")
+        try:
+            answer = outcome_of(kind, path, corpus.checkpoint)
+        except BaseException:
+            answer = TRACEBACK, traceback.format_exc()
+        grown = _status("VmHWM") - before
+        if grown > MEMORY_BOUND:
+            answer = MEMORY, f"{grown >> 20} MiB; {answer}"
+        connection.send(answer)
 
 
 def _status(name: str) -> int:
