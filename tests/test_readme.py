@@ -114,7 +114,7 @@ def test_every_snippet_works(folder, monkeypatch):
     assert names["paper"].num_parameters() == 9_823_313
 
 
-def test_every_recipe_works(folder, tmp_path, monkeypatch):
+def test_every_recipe_works(tmp_path, monkeypatch):
     """With tiny models of random weights instead of those of the Hub, and songs in Parquet."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
