@@ -30,6 +30,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{marker}: of the tests of transformers")
 
 
+@pytest.fixture(autouse=True)
+def same_numbers_in_any_order() -> None:
+    """Random numbers depend on no test that ran before."""
+    torch.manual_seed(0)
+
+
 def small_config(**changes) -> UNetSVSConfig:
     """A stereo network of a few thousand parameters."""
     shape = {

@@ -6,8 +6,12 @@ import json
 import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -305,6 +309,24 @@ def test_what_is_no_song_through_standard_input(checkpoint):
     assert done.returncode == FAILED
     assert done.stdout == b""
     assert_one_line(done.stderr.decode(), "standard input: is no audio file of a known format")
+
+
+def test_an_interrupt_ends_the_wait_for_a_song_that_never_comes(command, checkpoint, tmp_path, monkeypatch):
+    """As `timeout -s INT` does."""
+    reading, writing = os.pipe()
+    monkeypatch.setattr(sys, "stdin", os.fdopen(reading))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def interrupt() -> None:
+        while not list(tmp_path.glob("*/song")):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    done = command("separate", "-", "--stem", "vocals", "--model", checkpoint)
+    os.close(writing)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert os.listdir(tmp_path) == []
 
 
 def test_info_says_what_a_checkpoint_is(command, checkpoint, model):

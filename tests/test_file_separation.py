@@ -21,9 +21,9 @@ from .conftest import noise, write_song
 
 @pytest.fixture(autouse=True)
 def no_thread_is_left():
-    before = threading.active_count()
+    before = set(threading.enumerate())
     yield
-    assert threading.active_count() == before
+    assert not set(threading.enumerate()) - before
 
 
 def outputs_in(folder: Path, format: str = "wav") -> dict[str, Path]:

@@ -56,6 +56,7 @@ class UNetSVSModelTest(modeling.ModelTesterMixin, unittest.TestCase):
     test_can_init_all_missing_weights_before_2023 = True
 
     def setUp(self):
+        modeling.global_rng.seed(0)
         self.model_tester = UNetSVSModelTester()
 
     def _prepare_for_class(self, inputs_dict, model_class, return_labels=False):

@@ -1,55 +1,81 @@
-"""What README.md says works, as it says it."""
+"""What README.md and docs/ say works, as they say it."""
 
 from __future__ import annotations
 
 import json
 import re
+import shlex
+import sys
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
 
 from modeling_unet_svs import UNetSVSModel
 from modeling_unet_svs.audio_reading import read_audio
+from modeling_unet_svs.cli import main
 from modeling_unet_svs.onnx_export import export_onnx
 
 from .conftest import ROOT, noise, run, write_song
-from .data_sets import make_mir1k, make_musdb18
+from .data_sets import make_mir1k, make_musdb18, make_song_folders
+from .hub_data_sets import write_parquet
+from .speech_models import make_wavlm, make_whisper
 
 README = (ROOT / "README.md").read_text()
-# What .ci/run does, or pip, is no test of this program; and the page, which runs until it is stopped, has its own.
-ELSEWHERE = ("pip install ", "python space/app.py")
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+# What .ci/run does, or pip, is no test of this program. The page, which runs until it is stopped, and many processes
+# have their own.
+ELSEWHERE = ("pip install ", "python space/app.py", "accelerate launch --num_processes")
+NUM_SAMPLES = 50_000
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def blocks(language: str, document: Path) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", document.read_text(), flags=re.DOTALL)
 
 
 def commands() -> list[str]:
-    lines = [line.split("  #")[0].strip() for block in blocks("bash") for line in block.splitlines()]
-    return [line.removeprefix("pip install . && ") for line in lines if line.startswith("pip install . &&")] + [
-        line for line in lines if not line.startswith(ELSEWHERE)
+    lines = [
+        line.split("  #")[0].split(" # ")[0].strip().removeprefix("pip install . && ")
+        for document in DOCUMENTS
+        for block in blocks("bash", document)
+        for line in block.splitlines()
     ]
+    return [line for line in lines if not line.startswith(ELSEWHERE)]
 
 
 @pytest.fixture(scope="module")
 def folder(model, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("readme")
     for name in ("song.mp3", "music/one.wav", "music/album/two.flac"):
-        write_song(folder / name, noise(2, 50_000))
+        write_song(folder / name, noise(2, NUM_SAMPLES))
     make_musdb18(folder / "musdb18")
     make_mir1k(folder / "mir1k")
+    make_song_folders(folder / "songs")
     # For the snippets, in whichever order they and the commands are tried.
     export_onnx(model, folder / "graphs")
     return folder
 
 
-def test_every_command_works(folder):
-    """With tiny data sets, and a training of two steps."""
-    assert len(commands()) >= 7
+def works(command: str, folder: Path, monkeypatch) -> str | None:
+    """Runs a command, ours in this process, which spares its start; returns what it says when it fails."""
+    if not command.startswith("unet-svs") or "<" in command:
+        done = run("bash", "-c", command, cwd=folder if command.startswith("unet-svs") else ROOT)
+        return done.stderr if done.returncode else None
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", shlex.split(command))
+    with pytest.raises(SystemExit) as exited:
+        main()
+    return f"code {exited.value.code}" if exited.value.code else None
+
+
+def test_every_command_works(folder, monkeypatch):
+    """With tiny data sets, and trainings of two steps."""
+    assert len(commands()) >= 9
     places = {
         "--musdb_dir DIR": f"--musdb_dir {folder / 'musdb18'}",
         "--mir1k_dir DIR": f"--mir1k_dir {folder / 'mir1k'}",
+        "--stems_dir DIR": f"--stems_dir {folder / 'songs'}",
         "runs/": f"{folder}/runs/",
         "--output results": f"--output {folder}/results",
         "launch train": "launch train --max_train_steps 2 --train_batch_size 1",
@@ -58,8 +84,8 @@ def test_every_command_works(folder):
         line = command
         for place, ours in places.items():
             line = line.replace(place, ours)
-        done = run("bash", "-c", line, cwd=folder if command.startswith("unet-svs") else ROOT)
-        assert done.returncode == 0, f"{command}: {done.stderr}"
+        failed = works(line, folder, monkeypatch)
+        assert failed is None, f"{command}: {failed}"
     stems = (
         "separated/song/vocals.wav",
         "separated/song/accompaniment.flac",
@@ -67,29 +93,77 @@ def test_every_command_works(folder):
         "vocals.wav",
     )
     for stem in stems:
-        assert read_audio(folder / stem)[0].shape == (2, 50_000)
+        assert read_audio(folder / stem)[0].shape == (2, NUM_SAMPLES)
+
+
+def snippets(document: str, **names: object) -> dict[str, object]:
+    """Runs the snippets of a document one after the other, and returns what they leave."""
+    for snippet in blocks("python", ROOT / document):
+        names["stems"] = None
+        exec(snippet, names)
+        if "stems[" in snippet or "OnnxSeparator" in snippet:
+            assert names["stems"]["vocals"].shape == names["waveform"].shape
+    return names
 
 
 def test_every_snippet_works(folder, monkeypatch):
     monkeypatch.chdir(folder)
     waveform = noise(2, 48_000)
-    names = {"waveform": waveform, "blocks": np.split(waveform, 4, axis=1)}
-    for snippet in blocks("python"):
-        exec(snippet, names)
-        if "stems[" in snippet:
-            assert names["stems"]["vocals"].shape == waveform.shape
+    assert isinstance(snippets("README.md", waveform=waveform)["model"], UNetSVSModel)
+    names = snippets("docs/python.md", waveform=waveform, blocks=np.split(waveform, 4, axis=1))
     assert names["paper"].num_parameters() == 9_823_313
-    assert isinstance(names["model"], UNetSVSModel)
 
 
-def test_every_file_that_is_linked_is_there():
-    links = re.findall(r"\]\(([^)#]+)\)", README)
-    assert links
-    for link in links:
-        assert link.startswith("https://") or (ROOT / link).is_file(), link
-        assert not link.endswith(".png") or (ROOT / link).stat().st_size < 400_000, link
-    for name in re.findall(r"`(\w+\.py)`", README):
+def test_every_recipe_works(tmp_path, monkeypatch):
+    """With tiny models of random weights instead of those of the Hub, and songs in Parquet."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    song = write_song(tmp_path / "song.mp3", noise(2, NUM_SAMPLES))
+    rows = {"audio": [{"bytes": song.read_bytes(), "path": song.name}] * 2}
+    write_parquet(tmp_path / "USER/SONGS/train.parquet", rows, datasets.Features({"audio": datasets.Audio()}))
+    make_whisper(tmp_path / "openai/whisper-small")
+    make_wavlm(tmp_path / "microsoft/wavlm-base-plus-sv")
+    names = snippets("docs/recipes.md")
+
+    mixture, rate = read_audio(song)
+    karaoke, karaoke_rate = read_audio("karaoke.wav")
+    assert karaoke_rate == rate
+    assert np.abs(karaoke - mixture + 0.8 * names["vocals"]["audio"]).max() < 1e-5
+    assert names["lyrics"]["text"] == "".join(line["text"] for line in names["lyrics"]["chunks"]) != ""
+    assert names["singer"].shape == (8,)
+    saved = datasets.load_from_disk("songs-with-stems")
+    assert len(saved) == 2
+    for row in saved.with_format("arrow"):
+        total = 0
+        for name in ("vocals", "accompaniment"):
+            (stem,) = row[name].to_pylist()
+            Path("stem").write_bytes(stem["bytes"])
+            total = total + read_audio("stem")[0]
+        assert np.abs(total - mixture).max() <= 2.0**-14
+
+
+def anchors(document: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.*)", document.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_every_file_that_is_linked_is_there(document):
+    for link in re.findall(r"\]\(([^)]+)\)", document.read_text()):
+        if link.startswith("https://"):
+            continue
+        name, _, anchor = link.partition("#")
+        path = document.parent / name if name else document
+        assert path.is_file(), link
+        assert not anchor or anchor in anchors(path), link
+        assert path.suffix != ".png" or path.stat().st_size < 400_000, link
+    for name in re.findall(r"`(\w+\.py)`", document.read_text()):
         assert (ROOT / "modeling_unet_svs" / name).is_file(), name
+
+
+def test_every_document_is_linked():
+    for document in DOCUMENTS[1:]:
+        assert f"](docs/{document.name}" in README, document.name
 
 
 def test_its_scores_are_those_of_the_results():

@@ -20,7 +20,7 @@ def test_two_processes_follow_one_with_the_same_global_batch(training_root, monk
     steps = ("--recipe", recipe, "--max_train_steps", 6, "--ema_decay", 0, "--learning_rate", 1e-4)
     assert train_here(monkeypatch, *arguments(training_root, "one", *steps, "--train_batch_size", 8)) == 0
     two = arguments(training_root, "two", *steps, "--train_batch_size", 4)
-    done = run("torchrun", "--nproc_per_node", "2", "train", *two)
+    done = run("torchrun", "--standalone", "--nproc_per_node", "2", "train", *two)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("new weights") == 1
     start = arguments(training_root, "start", *steps, "--learning_rate", 0, "--train_batch_size", 8)
