@@ -67,6 +67,9 @@ class UNetSVSConfig(PreTrainedConfig):
             `"sigmoid"` for masks between 0 and `mask_bound`, `"softplus"` for masks without an upper bound.
         mask_bound (`float`, *optional*, defaults to 1.0):
             Upper bound of a sigmoid mask.
+        loss (`str`, *optional*, defaults to `"magnitude_l1"`):
+            What training makes small: `"magnitude_l1"`, the paper's L1 distance of magnitudes (section 3.2), or
+            `"log_mse"`, the logarithm of the squared error of each item's complex spectrogram, which is nearer to SDR.
 
     Raises:
         ValueError: a combination that no network can have; the message says which value to change.
@@ -102,6 +105,7 @@ class UNetSVSConfig(PreTrainedConfig):
     magnitude_exponent: float | int = 1.0
     mask_activation: Literal["sigmoid", "softplus"] = "sigmoid"
     mask_bound: float | int = 1.0
+    loss: Literal["magnitude_l1", "log_mse"] = "magnitude_l1"
 
     @property
     def stems(self) -> tuple[str, ...]:

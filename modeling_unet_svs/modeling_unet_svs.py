@@ -15,6 +15,7 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from .configuration_unet_svs import UNetSVSConfig
+from .losses import LOSSES
 from .separation import Waveform, separate
 from .spectrogram import fold_bands, magnitude_of, overlap_add, stft, unfold_bands
 from .stream import DEFAULT_BATCH_SIZE, SeparationStream
@@ -34,7 +35,7 @@ class UNetSVSOutput(ModelOutput):
 
     Args:
         loss (`torch.FloatTensor` of shape `(1,)`, *optional*, returned when `labels` is given):
-            L1 distance of masked mixture and target magnitudes (section 3.2), mean over all bins.
+            How far the masked mixture is from the targets, as `config.loss` measures it.
         masks (`torch.FloatTensor` of shape `(batch, num_sources, num_channels, n_fft // 2 + 1, num_frames)`):
             Factor for each bin of the mixture's spectrogram, for each of `config.sources`.
     """
@@ -214,14 +215,14 @@ class UNetSVSModel(PreTrainedModel):
         Raises:
             ValueError: shapes that do not fit the configuration.
         """
-        magnitude = self._magnitude(input_values, "input_values", (self.config.num_channels,))
+        mixture = self._spectrum(input_values, "input_values", (self.config.num_channels,))
+        magnitude = magnitude_of(mixture)
         masks = self.estimate_masks(magnitude)
         loss = None
         if labels is not None:
-            shape = (len(self.config.sources), self.config.num_channels)
-            target = self._magnitude(labels, "labels", shape)
-            distance = (masks * magnitude[:, None] - target).abs().mean(dim=(1, 2, 4))
-            loss = self._loss(distance / self.magnitude_scale(magnitude)[:, 0, 0], label_bandwidth)
+            targets = self._spectrum(labels, "labels", (len(self.config.sources), self.config.num_channels))
+            inside = self._bins_within(label_bandwidth, magnitude)
+            loss = LOSSES[self.config.loss](masks, mixture, targets, self.magnitude_scale(magnitude), inside)
         if return_dict is False:
             return (masks,) if loss is None else (loss, masks)
         return UNetSVSOutput(loss=loss, masks=masks)
@@ -303,8 +304,8 @@ class UNetSVSModel(PreTrainedModel):
         masked = torch.view_as_complex(torch.view_as_real(mixture) * masks[..., None])
         return overlap_add(masked, config.n_fft, config.hop_length)
 
-    def _magnitude(self, waveform: torch.Tensor, name: str, middle: tuple[int, ...]) -> torch.Tensor:
-        """Magnitudes of `(batch, *middle, num_samples)`, with zeros at the end to fill the last frames."""
+    def _spectrum(self, waveform: torch.Tensor, name: str, middle: tuple[int, ...]) -> torch.Tensor:
+        """Spectrograms of `(batch, *middle, num_samples)`, with zeros at the end to fill the last frames."""
         shape = (waveform.shape[0], *middle, waveform.shape[-1])
         if waveform.ndim < 2 or waveform.shape[-1] == 0 or waveform.numel() != math.prod(shape):
             wanted = ", ".join(str(size) for size in middle)
@@ -313,16 +314,15 @@ class UNetSVSModel(PreTrainedModel):
         num_frames = max(1, 1 + math.ceil((waveform.shape[-1] - n_fft) / hop_length))
         num_frames = math.ceil(num_frames / multiple) * multiple
         missing = (num_frames - 1) * hop_length + n_fft - waveform.shape[-1]
-        return magnitude_of(stft(nn.functional.pad(waveform.reshape(shape), (0, missing)), n_fft, hop_length))
+        return stft(nn.functional.pad(waveform.reshape(shape), (0, missing)), n_fft, hop_length)
 
-    def _loss(self, distance: torch.Tensor, label_bandwidth: torch.Tensor | None) -> torch.Tensor:
-        """Mean of `(batch, bins)` distances, of the bins up to each item's bandwidth alone where one is given."""
+    def _bins_within(self, label_bandwidth: torch.Tensor | None, magnitude: torch.Tensor) -> torch.Tensor:
+        """1 for each item's bins, `(batch, bins)`, up to its bandwidth, and 0 for those above."""
+        batch, _, num_bins, _ = magnitude.shape
         if label_bandwidth is None:
-            return distance.mean()
-        bins = torch.arange(distance.shape[1], device=distance.device)
-        frequency = bins * (self.config.sampling_rate / self.config.n_fft)
-        inside = (frequency <= label_bandwidth[:, None]).to(distance.dtype)
-        return (distance * inside).sum() / inside.sum().clamp(min=1)
+            return magnitude.new_ones(batch, num_bins)
+        frequency = torch.arange(num_bins, device=magnitude.device) * (self.config.sampling_rate / self.config.n_fft)
+        return (frequency <= label_bandwidth[:, None]).to(magnitude.dtype)
 
 
 @contextmanager

@@ -1,6 +1,8 @@
-"""The checkpoint that comes along: what it is, and that it does what everyone will use it for."""
+"""The checkpoints that come along: what they are, and that they do what everyone will use them for."""
 
 from __future__ import annotations
+
+import json
 
 import numpy as np
 import pytest
@@ -8,10 +10,10 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoFeatureExtractor, AutoModel, pipeline
 
-from modeling_unet_svs import DEFAULT_CHECKPOINT, UNetSVSModel
-from modeling_unet_svs.checkpoint_loading import load_card
+from modeling_unet_svs import DEFAULT_CHECKPOINT, UNetSVSConfig, UNetSVSModel
+from modeling_unet_svs.checkpoint_loading import load_card, load_checkpoint
 
-from .conftest import noise, run
+from .conftest import ROOT, noise, run
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +62,20 @@ def test_info_prints_its_scores():
     assert done.returncode == 0, done.stderr
     for part in ("44100 Hz", "MUSDB18", "MIR-1K", "dB"):
         assert part in done.stdout
+
+
+def test_the_papers_own_network_comes_along_as_well():
+    folder = ROOT / "checkpoints" / "paper"
+    model, paper = load_checkpoint(folder), UNetSVSConfig()
+    shapes = [[getattr(config, name) for name in UNetSVSConfig.__annotations__] for config in (model.config, paper)]
+    assert json.dumps(shapes[0]) == json.dumps(shapes[1])
+    assert model.num_parameters() == 9_823_313
+    mixture = noise(2, 100_000)
+    stems = model.separate(mixture, sampling_rate=44_100)
+    assert np.abs(stems["vocals"] + stems["accompaniment"] - mixture).max() <= 1e-5
+    for data in ("mir1k", "musdb"):
+        results = json.loads((ROOT / "train" / "results" / "paper_claim" / f"unet_vocals_1_{data}.json").read_text())
+        scores = results["summary"]["bss_eval_v3"]["vocals"]
+        row = [scores["nsdr"][name] for name in ("mean", "std", "min", "max")]
+        row += [scores[metric]["mean"] for metric in ("sir", "sar")]
+        assert " | ".join(f"{value:.2f}" for value in row) in (folder / "README.md").read_text()

@@ -140,6 +140,6 @@ def test_what_no_card_can_be_made_of_is_named_and_the_card_stays(results_dir, tm
     model.write_text("{")
     assert "full_band.json is no JSON" in refused()
     (results_dir / "training.json").write_text('{"recipe": "full_band"}')
-    assert "training.json lacks model_name, flags, data" in refused()
+    assert "training.json lacks model_name, runs, data" in refused()
     (results_dir / "training.json").unlink()
     assert "training.json cannot be read" in refused()

@@ -103,6 +103,27 @@ def test_the_loss_is_the_l1_distance_of_masked_mixture_and_target_on_one_scale(p
     assert output.loss.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
+def test_the_other_loss_is_the_logarithm_of_the_complex_error_against_the_mixture():
+    model = make_model(small_config(sources=("vocals", "drums"), loss="log_mse"))
+    n_fft, hop_length = model.config.n_fft, model.config.hop_length
+    mixture = torch.randn(3, 2, n_fft + 31 * hop_length)
+    targets = torch.randn(3, 2, *mixture.shape[1:]) * torch.tensor([1.0, 0.1, 0.0])[:, None, None, None]
+    with torch.no_grad():
+        output = model(mixture, labels=targets)
+        assert model(mixture * 0.1, labels=targets * 0.1).loss.item() == pytest.approx(output.loss.item(), rel=1e-4)
+    spectrum = stft(mixture, n_fft, hop_length)[:, None]
+    error = (output.masks * spectrum - stft(targets, n_fft, hop_length)).abs().square().sum(dim=(2, 3, 4))
+    expected = (error / spectrum.abs().square().sum(dim=(2, 3, 4)) + 1e-3).log().mean()
+    assert output.loss.item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("loss", ["magnitude_l1", "log_mse"])
+def test_silence_has_a_finite_loss(loss):
+    model = make_model(small_config(loss=loss)).train()
+    model(torch.zeros(2, 2, 4096), labels=torch.zeros(2, 1, 2, 4096)).loss.backward()
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
 def test_labels_count_up_to_their_bandwidth_alone():
     model = make_model(small_config())
     mixture = torch.randn(2, 2, 4096)

@@ -28,6 +28,11 @@ FOLDER = Path(__file__).resolve().parent
 TEMPLATE = FOLDER / "model_card_template.md"
 TRAINING = "training.json"
 PAPER_CLAIM = Path("paper_claim") / "paper_claim.json"
+SHOWN_SETTINGS = ("learning_rate", "warmup_steps", "weight_decay", "mixed_precision", "ema_decay", "seed")
+LOSS_NAMES = {
+    "magnitude_l1": "L1 between masked and true magnitudes",
+    "log_mse": "the logarithm of each example's squared error on the complex spectrogram",
+}
 TERMS = "https://zenodo.org/records/1117372"
 
 
@@ -45,10 +50,10 @@ def make_card(results_dir: str | Path) -> ModelCard:
     """The model card of what was trained and scored.
 
     Args:
-        results_dir: folder of `training.json` (`model_name`, `recipe`, `flags` that were given over the recipe, a
-            `note` where there is more to say of the run, and `data`, a list of `name`, `what`, `songs`, `minutes` and
-            `terms`) and of results of `train.evaluate`, for the floor, the oracle and one model, on any number of data
-            sets.
+        results_dir: folder of `training.json` (`model_name`; `runs`, one after the other, each with its `recipe`, the
+            `flags` that were given over it, and a `note` where there is more to say of it; and `data`, a list of `name`,
+            `what`, `songs`, `minutes` and `terms`) and of results of `train.evaluate`, for the floor, the oracle and one
+            model, on any number of data sets.
 
     Returns:
         The card, with the model's scores in its metadata.
@@ -58,11 +63,7 @@ def make_card(results_dir: str | Path) -> ModelCard:
     """
     results_dir = Path(results_dir)
     training = _read_training(results_dir / TRAINING)
-    recipe = read_recipe(training["recipe"])
-    flags = training["flags"]
-    defaults = {item.name: item.default for item in dataclasses.fields(TrainingArguments)}
-    trained = {**defaults, **recipe.get("training", {}), **flags}
-    config = UNetSVSConfig(**recipe.get("model", {}))
+    config = UNetSVSConfig(**read_recipe(training["runs"][-1]["recipe"]).get("model", {}))
     collections = read_collections(results_dir)
     return ModelCard.from_template(
         _metadata(training, [result for collection in collections for result in evaluation_results(collection)]),
@@ -70,12 +71,7 @@ def make_card(results_dir: str | Path) -> ModelCard:
         title=training["model_name"],
         license_link=TERMS,
         **_shape(config),
-        recipe=training["recipe"],
-        flags=", ".join(f"`--{name} {value}`" for name, value in flags.items()),
-        note=training.get("note"),
-        steps=f"{trained['max_train_steps']:,}",
-        batch_size=trained["train_batch_size"] * trained["gradient_accumulation_steps"],
-        **{name: trained[name] for name in ("learning_rate", "warmup_steps", "mixed_precision", "ema_decay", "seed")},
+        runs=[_run(run) for run in training["runs"]],
         training_data=training["data"],
         musdb_minutes=_minutes(training["data"], "MUSDB18"),
         collections=[_section(collection) for collection in collections],
@@ -83,6 +79,22 @@ def make_card(results_dir: str | Path) -> ModelCard:
         leakage=list(filter(None, map(leakage, collections))),
         claim=_claim(results_dir / PAPER_CLAIM),
     )
+
+
+def _run(run: Mapping) -> dict[str, Any]:
+    """A run of the trainer, with all its settings."""
+    recipe = read_recipe(run["recipe"])
+    defaults = {item.name: item.default for item in dataclasses.fields(TrainingArguments)}
+    trained = {**defaults, **recipe.get("training", {}), **run["flags"]}
+    return {
+        "recipe": run["recipe"],
+        "flags": ", ".join(f"`--{name} {value}`" for name, value in run["flags"].items()),
+        "note": run.get("note"),
+        "steps": f"{trained['max_train_steps']:,}",
+        "batch_size": trained["train_batch_size"] * trained["gradient_accumulation_steps"],
+        "loss": LOSS_NAMES[UNetSVSConfig(**recipe.get("model", {})).loss],
+        **{name: trained[name] for name in SHOWN_SETTINGS},
+    }
 
 
 def _metadata(training: Mapping, scores: Sequence[EvalResult]) -> ModelCardData:
@@ -143,7 +155,7 @@ def _read_training(path: Path) -> dict[str, Any]:
         training = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be read: {error}.") from None
-    missing = [key for key in ("model_name", "recipe", "flags", "data") if key not in training]
+    missing = [key for key in ("model_name", "runs", "data") if key not in training]
     if missing:
         raise ValueError(f"{path} lacks {', '.join(missing)}.")
     return training

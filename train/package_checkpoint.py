@@ -1,4 +1,7 @@
-"""`python -m train.package_checkpoint runs/full_band modeling_unet_svs/checkpoint`: what comes with the package."""
+"""`python -m train.package_checkpoint SOURCE TARGET [CARD]`: a checkpoint to give away, small and with its card.
+
+`runs/full_band modeling_unet_svs/checkpoint` makes what comes with the package; `checkpoints/paper` has another card.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ CARD = Path(__file__).resolve().parent.parent / "model_card.md"
 REMOTE_CODE = ("auto_map", "custom_pipelines")
 
 
-def package_checkpoint(source: str | Path, target: str | Path) -> None:
+def package_checkpoint(source: str | Path, target: str | Path, card: str | Path = CARD) -> None:
     """Writes a checkpoint with its convolutions in half precision, for half the size, and the model card.
 
     Loaded again, it is in full precision: `config.json` says float32. Batch normalisation keeps its 32 bits.
@@ -28,6 +31,7 @@ def package_checkpoint(source: str | Path, target: str | Path) -> None:
     Args:
         source: folder of a trained model.
         target: folder to write, in place of what is there.
+        card: to lay beside the weights.
 
     Raises:
         ValueError: a source that is no model, or weights that half precision cannot hold.
@@ -42,8 +46,8 @@ def package_checkpoint(source: str | Path, target: str | Path) -> None:
     for path in partial.glob("*.json"):
         values = {key: value for key, value in json.loads(path.read_text()).items() if key not in REMOTE_CODE}
         path.write_text(json.dumps(values, indent=2) + "\n")
-    if CARD.is_file():
-        shutil.copy(CARD, partial / "README.md")
+    if Path(card).is_file():
+        shutil.copy(card, partial / "README.md")
     replace_folder(partial, target)
 
 
@@ -72,8 +76,8 @@ def half_precision(model: UNetSVSModel) -> dict[str, torch.Tensor]:
 def main() -> int:
     """Packages a checkpoint; exits with 2 where it cannot be."""
     logging.disable_progress_bar()
-    if len(sys.argv) != 3:
-        print("usage: python -m train.package_checkpoint SOURCE TARGET", file=sys.stderr)
+    if len(sys.argv) not in (3, 4):
+        print("usage: python -m train.package_checkpoint SOURCE TARGET [CARD]", file=sys.stderr)
         return 2
     try:
         package_checkpoint(*sys.argv[1:])
