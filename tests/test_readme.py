@@ -52,6 +52,7 @@ def folder(model, tmp_path_factory) -> Path:
     make_musdb18(folder / "musdb18")
     make_mir1k(folder / "mir1k")
     make_song_folders(folder / "songs")
+    write_song(folder / "instrumentals/one.wav", noise(2, NUM_SAMPLES))
     # For the snippets, in whichever order they and the commands are tried.
     export_onnx(model, folder / "graphs")
     return folder
@@ -76,6 +77,8 @@ def test_every_command_works(folder, monkeypatch):
         "--musdb_dir DIR": f"--musdb_dir {folder / 'musdb18'}",
         "--mir1k_dir DIR": f"--mir1k_dir {folder / 'mir1k'}",
         "--stems_dir DIR": f"--stems_dir {folder / 'songs'}",
+        "--instrumentals_dir DIR": f"--instrumentals_dir {folder / 'instrumentals'}",
+        "--model checkpoints/": f"--model {ROOT}/checkpoints/",
         "runs/": f"{folder}/runs/",
         "--output results": f"--output {folder}/results",
         "launch train": "launch train --max_train_steps 2 --train_batch_size 1",
