@@ -1,7 +1,7 @@
-"""`python -m tests.benchmarks.file_to_files [MINUTES [RUNS]]`: from a song's file to those of its stems.
+"""`python -m tests.benchmarks.file_to_files [MINUTES [RUNS [FORMAT]]]`: from a song's file to those of its stems.
 
-A stereo song of noise at 44.1 kHz, wav in and out, with the checkpoint that comes along: the whole command; the same
-within a process that has started, side by side as it is and with everything in turn; and where the time goes.
+A stereo song of noise at 44.1 kHz, by default four minutes of wav, to the same format: the whole command; the same in
+a process that has started, side by side as it is and with everything in turn; and where the time goes.
 """
 
 from __future__ import annotations
@@ -90,14 +90,13 @@ class InTurn(Executor):
         pass
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Future[Any]:
-        done: Future[Any] = Future()
-        done.set_result(function(*arguments, **keywords))
+        (done := Future()).set_result(function(*arguments, **keywords))
         return done
 
 
 def separate(model: UNetSVSModel, song: Path, clock: Clock | None = None, in_turn: bool = False) -> None:
     """From file to files, with threads as it is or everything in turn, and maybe timed in its parts."""
-    outputs = {stem: song.with_name(f"{stem}.wav") for stem in model.config.stems}
+    outputs = {stem: song.with_name(f"{stem}{song.suffix}") for stem in model.config.stems}
     with ExitStack() as changes:
         if in_turn:
             changes.enter_context(patch.object(file_separation, "in_background", lambda items, _: items))
@@ -120,24 +119,24 @@ def parts(model: UNetSVSModel, song: Path, num_runs: int) -> Counter[str]:
 
 def main() -> None:
     """Prints the figures, and the machine."""
-    length = 60 * float(sys.argv[1] if len(sys.argv) > 1 else 4)
-    num_runs = int(sys.argv[2]) if len(sys.argv) > 2 else 5
+    minutes, runs, format = [*sys.argv[1:], *("4", "5", "wav")[len(sys.argv) - 1 :]]
+    length, num_runs = 60 * float(minutes), int(runs)
     models = {
         name: load_checkpoint(DEFAULT_CHECKPOINT).to(DTYPES[name], memory_format=torch.channels_last)
         for name in ("float32", "bfloat16")
     }
     with tempfile.TemporaryDirectory() as folder:
-        song = write_song(Path(folder) / "song.wav", noise(2, int(length * RATE)), RATE)
+        song = write_song(Path(folder) / f"song.{format}", noise(2, int(length * RATE)), RATE)
         ways: dict[tuple[str, str], Callable[[], object]] = {}
         for name, model in models.items():
-            command = ("unet-svs", "separate", song, "--dtype", name, "--overwrite")
+            command = ("unet-svs", "separate", song, "--dtype", name, "--overwrite", "--format", format)
             ways[name, "command"] = lambda command=command: run(*command, cwd=song.parent).check_returncode()
-            ways[name, "in process"] = lambda model=model: separate(model, song)
+            ways[name, "in process, side by side"] = lambda model=model: separate(model, song)
             ways[name, "in process, in turn"] = lambda model=model: separate(model, song, in_turn=True)
         seconds = seconds_in_turn(ways, num_runs)
         rows = [(*way, f"{taken:.2f}", f"{length / taken:.0f}") for way, taken in seconds.items()]
         auto = choose_dtype("auto", torch.device("cpu"))
-        print_table(f"{length:.0f} s of audio; auto takes {auto}", ("", "", "seconds", "times real time"), rows)
+        print_table(f"{length:.0f} s of {format}; auto takes {auto}", ("", "", "seconds", "times real time"), rows)
         found = {name: parts(model, song, num_runs) for name, model in models.items()}
     rows = [(part, *(f"{each[part]:.2f}" for each in found.values())) for part in (*PARTS, REST)]
     rows.append(("all", *(f"{each.total():.2f}" for each in found.values())))
