@@ -49,7 +49,8 @@ def separate_all(
         subtype: "16", "24" or "float"; `None` for each input's own.
         batch_size: patches that the network takes at once.
         overwrite: whether stems that are there are replaced; otherwise only those that are missing are made.
-        report: file for a line of JSON for each song, the same whatever the number of processes.
+        report: file for a line of JSON for each song, the same whatever the number of processes; after Ctrl-C, for
+            each that the main process knows to be finished.
         processes: that share the songs; this one alone if `None`.
 
     Returns:
@@ -85,11 +86,16 @@ def separate_all(
         waiting = [index for index, song in enumerate(songs) if song.status == "waiting"]
         mine = waiting[processes.index :: processes.count]
         total = progress.add_task("songs", total=len(mine), visible=len(mine) > 1)
-        for index in mine:
-            batch_size = _separate(songs[index], model, subtype, batch_size, overwrite, progress)
-            progress.advance(total)
-        for index, song in processes.gather([(index, songs[index]) for index in mine]):
-            songs[index] = song
+        try:
+            for index in mine:
+                batch_size = _separate(songs[index], model, subtype, batch_size, overwrite, progress)
+                progress.advance(total)
+            for index, song in processes.gather([(index, songs[index]) for index in mine]):
+                songs[index] = song
+        except BaseException:  # Ctrl-C, say: what is known is not lost
+            if report is not None and processes.is_main:
+                _write_report(report, (song for song in songs if song.status != "waiting"))
+            raise
         num_failed = sum(song.status == "failed" for song in songs)
         if report is not None and processes.is_main:
             _write_report(report, songs)

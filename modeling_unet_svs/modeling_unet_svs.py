@@ -298,11 +298,10 @@ class UNetSVSModel(PreTrainedModel):
         kept = slice(config.context_frames, config.context_frames + num_kept)
         spectrum = stft(waveform, config.n_fft, config.hop_length)
         patches = magnitude_of(spectrum).unfold(-1, config.num_frames, num_kept).permute(2, 0, 1, 3)
-        masks = self.estimate_masks(patches)[..., kept].permute(1, 2, 3, 0, 4).flatten(-2)
+        # Frames before bins, as the spectrum lies in memory.
+        masks = self.estimate_masks(patches)[..., kept].permute(1, 2, 0, 4, 3).flatten(2, 3).mT
         mixture = spectrum[..., config.context_frames : config.context_frames + num_patches * num_kept]
-        # Twice as fast as a product of real and complex numbers, which makes the real ones complex.
-        masked = torch.view_as_complex(torch.view_as_real(mixture) * masks[..., None])
-        return overlap_add(masked, config.n_fft, config.hop_length)
+        return overlap_add(mixture * masks, config.n_fft, config.hop_length)
 
     def _spectrum(self, waveform: torch.Tensor, name: str, middle: tuple[int, ...]) -> torch.Tensor:
         """Spectrograms of `(batch, *middle, num_samples)`, with zeros at the end to fill the last frames."""

@@ -61,9 +61,12 @@ def overlap_add(spectrum: torch.Tensor, n_fft: int, hop_length: int) -> torch.Te
         float32 tensor `(..., (num_frames - 1) * hop_length + n_fft)`.
     """
     num_frames = spectrum.shape[-1]
-    frames = torch.fft.irfft(spectrum.transpose(-1, -2), n=n_fft) * hann_window(n_fft, spectrum.device)
+    # In place, and padded only where it must be: memory that is new costs as much time as the transform.
+    frames = torch.fft.irfft(spectrum.transpose(-1, -2), n=n_fft).mul_(hann_window(n_fft, spectrum.device))
+    if n_fft % hop_length:
+        frames = nn.functional.pad(frames, (0, -n_fft % hop_length))
     # A frame is a row of hops: the first hops of all frames lie one after the other, and so do the second, ...
-    hops = nn.functional.pad(frames, (0, -n_fft % hop_length)).unflatten(-1, (-1, hop_length))
+    hops = frames.unflatten(-1, (-1, hop_length))
     num_hops = hops.shape[-2]
     added = hops.new_zeros(*spectrum.shape[:-2], num_frames + num_hops - 1, hop_length)
     for index in range(num_hops):

@@ -13,8 +13,6 @@ import numpy as np
 from .audio_reading import AudioFileError, AudioInfo
 from .audio_writing import AudioWriter
 
-COPY_SAMPLES = 1 << 18
-
 
 class StemFile:
     """File of a stem, and the same samples in a nameless one, from which it is written again where it would clip.
@@ -26,6 +24,7 @@ class StemFile:
 
     def __init__(self, writer: AudioWriter, spool: IO[bytes] | None):
         self._writer, self._spool = writer, spool
+        self._lengths: list[int] = []
 
     def write(self, stem: np.ndarray, encode: bool) -> None:
         """Appends samples.
@@ -39,9 +38,10 @@ class StemFile:
         """
         if self._spool:
             try:
-                self._spool.write(np.ascontiguousarray(stem.T).data)
+                self._spool.write(np.ascontiguousarray(stem).data)
             except OSError as error:
                 raise AudioFileError(self._writer.path, f"cannot be written: {error.strerror}.") from None
+            self._lengths.append(stem.shape[1])
         if encode:
             self._writer.write(stem)
 
@@ -58,8 +58,9 @@ class StemFile:
         assert self._spool is not None  # nothing else is ever scaled
         self._spool.seek(0)
         num_channels = self._writer.num_channels
-        while data := self._spool.read(COPY_SAMPLES * num_channels * 4):
-            self._writer.write(np.frombuffer(data, dtype=np.float32).reshape(-1, num_channels).T * np.float32(scale))
+        for length in self._lengths:
+            samples = np.frombuffer(self._spool.read(4 * num_channels * length), dtype=np.float32)
+            self._writer.write(samples.reshape(num_channels, -1) * np.float32(scale))
 
 
 @contextmanager

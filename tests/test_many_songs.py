@@ -117,6 +117,23 @@ def test_stems_within_the_folder_of_the_songs_are_no_songs(separate):
     assert [song["input"] for song in first] == [song["input"] for song in again]
 
 
+def test_ctrl_c_leaves_a_report_of_the_songs_that_are_finished(separate, monkeypatch):
+    def interrupted(model, path, outputs, **how):
+        if Path(path) == Path(SONGS[2]):
+            how["progress_callback"](1, NUM_SAMPLES)
+            raise KeyboardInterrupt
+        return separate_file(model, path, outputs, **how)
+
+    separate_file = batch_separation.separate_file
+    separate(SONGS[0])
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(batch_separation, "separate_file", interrupted)
+        separate(BROKEN, *SONGS)
+    found = [(song["input"], song["status"]) for song in read_report("report.jsonl")]
+    assert found == [(BROKEN, "failed"), (SONGS[0], "skipped"), (SONGS[1], "done")]
+    assert statuses(separate(BROKEN, *SONGS)) == ["failed", "skipped", "skipped", "done", "done"]
+
+
 def test_a_report_that_cannot_be_written_is_told_before_any_work(separate, monkeypatch, model):
     monkeypatch.setattr(batch_separation, "separate_file", None)
     how = {"stem": "all", "format": "wav", "subtype": None, "batch_size": 4, "overwrite": False}

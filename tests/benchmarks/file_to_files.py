@@ -1,65 +1,148 @@
-"""`python -m tests.benchmarks.file_to_files [MINUTES]`: from a song's file to those of its stems, in times real time.
+"""`python -m tests.benchmarks.file_to_files [MINUTES [RUNS [FORMAT]]]`: from a song's file to those of its stems.
 
-A stereo song of noise at 44.1 kHz, wav in and out, with the checkpoint that comes along: the whole command, and the
-same within a process that has started.
+A stereo song of noise at 44.1 kHz, by default four minutes of wav, to the same format: the whole command; the same in
+a process that has started, side by side as it is and with everything in turn; and where the time goes.
 """
 
 from __future__ import annotations
 
-import platform
 import sys
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import torch
 
-from modeling_unet_svs import DEFAULT_CHECKPOINT
+from modeling_unet_svs import DEFAULT_CHECKPOINT, UNetSVSModel, file_separation, modeling_unet_svs
+from modeling_unet_svs.audio_reading import AudioReader
+from modeling_unet_svs.audio_writing import AudioWriter
 from modeling_unet_svs.checkpoint_loading import load_checkpoint
 from modeling_unet_svs.devices import DTYPES, choose_dtype
-from modeling_unet_svs.file_separation import separate_file
+from modeling_unet_svs.stem_file import StemFile
+from modeling_unet_svs.stream import SeparationStream
 
 from ..conftest import noise, run, write_song
+from .measuring import print_table, seconds_in_turn
 
 RATE = 44_100
-NUM_RUNS = 3
+# What is timed, by the part that it belongs to; what one calls of another is the other's time.
+PARTS = {
+    "decode": [(AudioReader, "__init__"), (AudioReader, "blocks")],
+    "spectrogram": [(modeling_unet_svs, "stft"), (modeling_unet_svs, "magnitude_of")],
+    "network": [(UNetSVSModel, "estimate_masks")],
+    "mask, inverse": [(UNetSVSModel, "estimate_sources"), (modeling_unet_svs, "overlap_add")],
+    "resample, join, residual": [(SeparationStream, "push"), (SeparationStream, "flush")],
+    "encode": [(StemFile, "write"), (StemFile, "write_again"), (AudioWriter, "__init__"), (AudioWriter, "__exit__")],
+}
+REST = "rest"
 
 
-def seconds_of_command(song: Path, dtype: str) -> float:
-    """The fastest of some runs of `unet-svs separate`."""
-    times = []
-    for _ in range(NUM_RUNS):
-        begun = time.perf_counter()
-        done = run("unet-svs", "separate", song, "--dtype", dtype, "--overwrite", cwd=song.parent)
-        times.append(time.perf_counter() - begun)
-        done.check_returncode()
-    return min(times)
+class Clock:
+    """Which part each moment of a thread belongs to."""
+
+    def __init__(self) -> None:
+        self.seconds: Counter[str] = Counter()
+        self._parts, self._begun = [REST], time.perf_counter()
+
+    def enter(self, part: str) -> None:
+        """What follows is this part's, until `leave`."""
+        self._stop()
+        self._parts.append(part)
+
+    def leave(self) -> None:
+        """What follows is again of the part that was left for this one."""
+        self._stop()
+        self._parts.pop()
+
+    def _stop(self) -> None:
+        now = time.perf_counter()
+        self.seconds[self._parts[-1]] += now - self._begun
+        self._begun = now
+
+    def timed(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A function that enters a part while it runs, or while its iterator gives what is next."""
+
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            self.enter(part)
+            try:
+                result = function(*arguments, **keywords)
+            finally:
+                self.leave()
+            return self._steps(part, result) if isinstance(result, Iterator) else result
+
+        return call
+
+    def _steps(self, part: str, items: Iterator[Any]) -> Iterator[Any]:
+        while (item := self.timed(part, next)(items, self)) is not self:
+            yield item
 
 
-def seconds_in_process(song: Path, dtype: str) -> float:
-    """The fastest of some separations, after one that does not count."""
-    model = load_checkpoint(DEFAULT_CHECKPOINT).to(DTYPES[dtype], memory_format=torch.channels_last)
-    outputs = {stem: song.with_name(f"{stem}.wav") for stem in model.config.stems}
-    times = []
-    for _ in range(NUM_RUNS + 1):
-        begun = time.perf_counter()
-        separate_file(model, song, outputs)
-        times.append(time.perf_counter() - begun)
-    return min(times[1:])
+class InTurn(Executor):
+    """In the place of a pool of threads: does what it is given at once."""
+
+    def __init__(self, max_workers: int):
+        pass
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Future[Any]:
+        (done := Future()).set_result(function(*arguments, **keywords))
+        return done
+
+
+def separate(model: UNetSVSModel, song: Path, clock: Clock | None = None, in_turn: bool = False) -> None:
+    """From file to files, with threads as it is or everything in turn, and maybe timed in its parts."""
+    outputs = {stem: song.with_name(f"{stem}{song.suffix}") for stem in model.config.stems}
+    with ExitStack() as changes:
+        if in_turn:
+            changes.enter_context(patch.object(file_separation, "in_background", lambda items, _: items))
+            changes.enter_context(patch.object(file_separation, "ThreadPoolExecutor", InTurn))
+        for part, functions in PARTS.items() if clock else ():
+            for owner, name in functions:
+                changes.enter_context(patch.object(owner, name, clock.timed(part, getattr(owner, name))))
+        file_separation.separate_file(model, song, outputs)
+
+
+def parts(model: UNetSVSModel, song: Path, num_runs: int) -> Counter[str]:
+    """Mean seconds of each part, everything in turn."""
+    clock = Clock()
+    for _ in range(num_runs):
+        clock.enter(REST)
+        separate(model, song, clock, in_turn=True)
+        clock.leave()
+    return Counter({part: seconds / num_runs for part, seconds in clock.seconds.items()})
 
 
 def main() -> None:
     """Prints the figures, and the machine."""
-    minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 4
-    length = 60 * minutes
-    auto = choose_dtype("auto", torch.device("cpu"))
-    print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}; auto takes {auto}")
+    minutes, runs, format = [*sys.argv[1:], *("4", "5", "wav")[len(sys.argv) - 1 :]]
+    length, num_runs = 60 * float(minutes), int(runs)
+    models = {
+        name: load_checkpoint(DEFAULT_CHECKPOINT).to(DTYPES[name], memory_format=torch.channels_last)
+        for name in ("float32", "bfloat16")
+    }
     with tempfile.TemporaryDirectory() as folder:
-        song = write_song(Path(folder) / "song.wav", noise(2, int(length * RATE)), RATE)
-        for dtype in ("float32", "bfloat16"):
-            for name, measure in (("command", seconds_of_command), ("in process", seconds_in_process)):
-                seconds = measure(song, dtype)
-                print(f"{dtype:10}{name:12}{seconds:6.1f} s{length / seconds:7.0f} times real time")
+        song = write_song(Path(folder) / f"song.{format}", noise(2, int(length * RATE)), RATE)
+        ways: dict[tuple[str, str], Callable[[], object]] = {}
+        for name, model in models.items():
+            command = ("unet-svs", "separate", song, "--dtype", name, "--overwrite", "--format", format)
+            ways[name, "command"] = lambda command=command: run(*command, cwd=song.parent).check_returncode()
+            ways[name, "in process, side by side"] = lambda model=model: separate(model, song)
+            ways[name, "in process, in turn"] = lambda model=model: separate(model, song, in_turn=True)
+        seconds = seconds_in_turn(ways, num_runs)
+        rows = [(*way, f"{taken:.2f}", f"{length / taken:.0f}") for way, taken in seconds.items()]
+        auto = choose_dtype("auto", torch.device("cpu"))
+        print_table(f"{length:.0f} s of {format}; auto takes {auto}", ("", "", "seconds", "times real time"), rows)
+        found = {name: parts(model, song, num_runs) for name, model in models.items()}
+    rows = [(part, *(f"{each[part]:.2f}" for each in found.values())) for part in (*PARTS, REST)]
+    rows.append(("all", *(f"{each.total():.2f}" for each in found.values())))
+    ratios = (f"{each.total() / each['network'] - 1:.2f}" for each in found.values())
+    rows.append(("outside the network / inside", *ratios))
+    print_table("seconds of each part, everything in turn", ("", *found), rows)
 
 
 if __name__ == "__main__":
