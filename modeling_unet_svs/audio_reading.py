@@ -129,8 +129,10 @@ class AudioReader:
         has_mp3_length = self._has_mp3_length()
         try:
             # Without the file's name, which would let FFmpeg guess by its ending.
-            options = {"format_whitelist": CONTAINERS}
-            opened = av.open(_Nameless(self._file), "r", metadata_errors="replace", options=options)
+            options: dict[str, Any] = {"options": {"format_whitelist": CONTAINERS}}
+            if av.__version__ < "19":  # from then on tags may be any bytes, and `_text` finds them
+                options["metadata_errors"] = "replace"
+            opened = av.open(_Nameless(self._file), "r", **options)
         except (av.FFmpegError, ValueError, OSError, MemoryError):  # the last where a header claims gigabytes
             raise AudioFileError(self.path, "is no audio file of a known format, or is damaged.") from None
         self._container = self._opened.enter_context(opened)
@@ -145,7 +147,7 @@ class AudioReader:
             raise AudioFileError(self.path, "has an audio stream that cannot be decoded.")
         codec.thread_type = "AUTO"
         duration, time_base = self._stream.duration, self._stream.time_base
-        seconds = None if duration is None or time_base is None else float(duration * time_base)
+        seconds = None if duration is None or not time_base else float(duration * time_base)
         if seconds is None and self._container.duration is not None:
             seconds = self._container.duration / av.time_base
         tags = {**self._container.metadata, **self._stream.metadata}
@@ -156,7 +158,7 @@ class AudioReader:
             num_samples=None if seconds is None else round(seconds * codec.sample_rate),
             subtype=_subtype(codec),
             codec=codec.name,
-            tags={key.lower(): value for key, value in tags.items() if key.lower() not in TECHNICAL_TAGS},
+            tags={key.lower(): _text(value) for key, value in tags.items() if key.lower() not in TECHNICAL_TAGS},
         )
         container = self._container.format.name
         says_length = has_mp3_length if container == "mp3" else container.startswith(EXACT_CONTAINERS)
@@ -282,6 +284,11 @@ def _float_samples(frame: av.AudioFrame) -> np.ndarray:
         return samples.astype(np.float32)
     centred = samples.astype(np.float32) - (full_scale if dtype.kind == "u" else 0)
     return centred / np.float32(full_scale)
+
+
+def _text(tag: str) -> str:
+    """A tag with what is no UTF-8 replaced."""
+    return tag.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def _subtype(codec: av.AudioCodecContext) -> str:

@@ -54,7 +54,9 @@ class MaskNetwork(nn.Module):
         """
         config = self.model.config
         example = torch.ones(2, config.num_channels, config.n_fft // 2 + 1, config.num_frames)
-        return torch.export.export(self, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},), strict=True)
+        # Bounded, or PyTorch 2.6 finds that it cannot be infinite.
+        batch = torch.export.Dim("batch", max=2**31 - 1)
+        return torch.export.export(self, (example,), dynamic_shapes=({0: batch},), strict=True)
 
 
 __all__ = ["MaskNetwork"]

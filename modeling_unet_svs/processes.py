@@ -64,6 +64,16 @@ class Processes:
         return gather_object(values)
 
 
+def share_cpus(num_processes: int) -> None:
+    """Takes this process's share of the machine's CPUs: `accelerate launch` leaves each process a single thread.
+
+    Args:
+        num_processes: of the launcher, on this machine where it does not say how many those are.
+    """
+    num_cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    torch.set_num_threads(max(1, num_cpus // int(os.environ.get("LOCAL_WORLD_SIZE", num_processes))))
+
+
 @contextmanager
 def joined_processes(device: str) -> Iterator[Processes]:
     """Joins the other processes, where this one was launched with others; "cuda" is a GPU of its own from then on.
@@ -88,13 +98,11 @@ def joined_processes(device: str) -> Iterator[Processes]:
     cpu = device == "cpu" or not torch.cuda.is_available()
     state = PartialState(cpu=cpu, backend="gloo", timeout=PATIENCE)
     if cpu:
-        # `accelerate launch` leaves each process a single thread.
-        num_cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        torch.set_num_threads(max(1, num_cpus // int(os.environ.get("LOCAL_WORLD_SIZE", state.num_processes))))
+        share_cpus(state.num_processes)
     try:
         yield Processes(state.process_index, state.num_processes)
     finally:
         state.destroy_process_group()
 
 
-__all__ = ["Processes", "joined_processes"]
+__all__ = ["Processes", "joined_processes", "share_cpus"]

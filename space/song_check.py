@@ -51,7 +51,6 @@ def check_song(path: Path, settings: Settings) -> AudioInfo:
                     f"{path.name} has a sampling rate of {info.sampling_rate} Hz: use {MIN_SAMPLING_RATE} to "
                     f"{MAX_SAMPLING_RATE} Hz."
                 )
-            limit = max_samples(info, settings)
             check_length(info, info.num_samples or 0, settings)
             num_samples = 0
             for block in reader.blocks():
@@ -60,8 +59,7 @@ def check_song(path: Path, settings: Settings) -> AudioInfo:
                 if np.abs(block).max() > SILENCE:
                     return info
                 num_samples += block.shape[1]
-                if num_samples > limit:
-                    check_length(info, num_samples, settings)
+                check_length(info, num_samples, settings)
     except AudioFileError as error:
         raise SongError(in_plain_words(error, path)) from None
     raise SongError(f"{path.name} is silent from beginning to end: there is nothing to take apart.")

@@ -8,7 +8,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-from train.songs import MUSDB18_VALIDATION, STEM_STREAMS
+from train.folder_layouts import STEM_STREAMS
+from train.songs import MUSDB18_VALIDATION
 
 from .conftest import noise, write_song
 

@@ -86,6 +86,13 @@ def test_tags_are_kept(folder, format):
         assert tags.items() <= reader.info.tags.items()
 
 
+def test_tags_that_are_no_unicode_are_read_as_far_as_they_are(folder):
+    path = write_song(folder / "latin.wav", noise(1, 1_000), tags={"title": "Fur Elise"})
+    path.write_bytes(path.read_bytes().replace(b"Fur", b"F\xfcr"))
+    with AudioReader(path) as reader:
+        assert reader.info.tags["title"] == "F\ufffdr Elise"
+
+
 def test_a_file_is_what_its_content_is(folder):
     path = write_song(folder / "song.flac", noise(1, 1_000)).rename(folder / "song.mp3")
     with AudioReader(path) as reader:

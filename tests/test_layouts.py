@@ -13,7 +13,7 @@ import pytest
 
 from train.data import find_songs
 from train.data_arguments import DataArguments
-from train.mir1k import SHARED_TRACKS, SINGER_GROUPS, VALIDATION_SINGERS, singer_groups, split_of
+from train.folder_layouts import MIR1K_VALIDATION_SINGERS
 from train.song_collections import MUSDB18_VALIDATION, load_song_collection
 from train.stem_names import canonical_stem
 from train.stem_references import read_stems
@@ -41,6 +41,23 @@ MAKERS = {
     "stem-rows": hub.make_stem_rows,
     "segments": hub.make_segments,
 }
+MIR1K_SINGERS = (
+    *("Ani", "Kenshin", "amy", "annar", "bobon", "davidson", "fdps", "geniusturtle", "heycat", "jmzen", "khair"),
+    *("leon", "tammy", "titon", "yifen"),
+)
+# Songs, as `<singer>_<song>`, that are sung to the same backing track.
+MIR1K_SHARED_TRACKS = (
+    ("Kenshin_5", "davidson_3", "fdps_3", "leon_2"),
+    ("Ani_2", "fdps_2", "geniusturtle_4"),
+    ("amy_6", "leon_5"),
+    ("amy_7", "yifen_2"),
+    ("annar_2", "heycat_1"),
+    ("annar_4", "fdps_4"),
+    ("bobon_3", "leon_1", "tammy_1"),
+    ("davidson_2", "fdps_5"),
+    ("heycat_4", "titon_1"),
+    ("khair_5", "leon_3"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -193,11 +210,13 @@ def test_stems_that_do_not_fit_together_are_named(tmp_path):
 
 
 def test_singers_who_share_a_backing_track_are_in_one_split():
-    assert singer_groups("abcde", [("a_1", "b_3"), ("c_1", "b_2"), ("d_1", "d_2")]) == ({"a", "b", "c"}, {"d"}, {"e"})
-    assert {"jmzen"} == VALIDATION_SINGERS
-    assert sum(map(len, SINGER_GROUPS)) == 15
-    for songs in SHARED_TRACKS:
-        assert len({split_of(f"{song}_01") for song in songs}) == 1
+    groups = [{singer} for singer in MIR1K_SINGERS]
+    for songs in MIR1K_SHARED_TRACKS:
+        sharing = {song.split("_")[0] for song in songs}
+        linked = set().union(*(group for group in groups if group & sharing))
+        groups = [group for group in groups if not group & sharing] + [linked]
+    assert sorted(map(len, groups)) == [1, 14]
+    assert min(groups, key=len) == set(MIR1K_VALIDATION_SINGERS)
 
 
 def test_no_clip_of_mir1k_shares_its_backing_track_with_one_of_the_other_split(mir1k_dir):

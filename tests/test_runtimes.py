@@ -103,7 +103,8 @@ def test_forward_and_its_loss_are_one_graph(model):
     given = torch.randn(2, 2, 4096), torch.randn(2, 1, 2, 4096), torch.tensor([2000.0, 8000.0])
     # What breaks a graph breaks it before any backend sees it.
     compiled = torch.compile(model, fullgraph=True, backend="eager")
-    dynamic = {name: {0: torch.export.Dim("batch")} for name in ("input_values", "labels", "label_bandwidth")}
+    batch = {0: torch.export.Dim("batch", max=2**31 - 1)}
+    dynamic = dict.fromkeys(("input_values", "labels", "label_bandwidth"), batch)
     exported = torch.export.export(model, given, dynamic_shapes=dynamic, strict=True).module()
     with torch.no_grad():
         expected = model(*given)

@@ -1,7 +1,8 @@
 """Installs the wheel, alone, in a new environment of each Python that is here, and runs README's first command there.
 
 `python -m tests.wheel_on_pythons [3.10 ...]` prints what was installed, a line for each Python. It needs the package
-index, and some gigabytes of disk for each.
+index, and some gigabytes of disk: for each where pip installs, once for all where there is uv, which links what it has
+unpacked (`UV_CACHE_DIR` and `TMPDIR` on one disk).
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ def try_wheel(python: str, wheel: Path, folder: Path) -> str:
     subprocess.run([python, "-m", "venv", folder / "venv"], check=True)
     bin = folder / "venv" / ("Scripts" if sys.platform == "win32" else "bin")
     # Isolated, or pip finds the project in the working folder and takes it for installed.
-    subprocess.run([bin / "python", "-I", "-m", "pip", "install", "--quiet", wheel], check=True)
+    pip = [bin / "python", "-I", "-m", "pip", "install"]
+    uv = ["uv", "pip", "install", "--python", bin / "python"]
+    subprocess.run([*(uv if shutil.which("uv") else pip), "--quiet", wheel], check=True)
     write_song(folder / "song.mp3", noise(2, 300_000))
     subprocess.run([bin / first_command().split()[0], *first_command().split()[1:]], cwd=folder, check=True)
     for stem in ("vocals", "accompaniment"):

@@ -9,6 +9,7 @@ if ROOT not in sys.path:
     sys.path.insert(0, ROOT)
 
 from train.arguments import parse_arguments  # noqa: E402
+from train.commands import run_command  # noqa: E402
 from train.loop import train  # noqa: E402
 
 
@@ -18,12 +19,7 @@ def main() -> int:
     Returns:
         Exit code: 0 when trained, 2 when something the user gave cannot be used; the reason is one line on stderr.
     """
-    try:
-        train(*parse_arguments())
-    except (ValueError, OSError) as error:
-        print(f"train: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_command("train", lambda: train(*parse_arguments()))
 
 
 if __name__ == "__main__":

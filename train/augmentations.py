@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -20,36 +19,9 @@ CODEC_CUTOFFS = (11_000.0, 15_000.0, 16_000.0, 17_500.0, 19_000.0)
 CODEC_TRANSITION = 500.0
 
 
-class Augmentation(Protocol):
-    """Anything that changes a waveform at random and keeps its shape."""
-
-    def __call__(self, waveform: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-        """Changes a waveform.
-
-        Args:
-            waveform: float32 `(num_channels, num_samples)`; it is not written to.
-            rng: all choices are drawn from it.
-
-        Returns:
-            A waveform of the same shape.
-        """
-        ...
-
-
-@dataclass(frozen=True)
-class Compose:
-    """One augmentation after another.
-
-    Attributes:
-        augmentations: in the order in which they are applied.
-    """
-
-    augmentations: Sequence[Augmentation]
-
-    def __call__(self, waveform: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-        for augmentation in self.augmentations:
-            waveform = augmentation(waveform, rng)
-        return waveform
+#: Anything that makes, of a float32 waveform `(num_channels, num_samples)`, which it does not write to, another of the
+#: same shape; all choices are drawn from the generator.
+Augmentation = Callable[[torch.Tensor, np.random.Generator], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -222,7 +194,6 @@ __all__ = [
     "Augmentation",
     "ChannelSwap",
     "CodecBand",
-    "Compose",
     "Gain",
     "LowPass",
     "Panning",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import shutil
 from pathlib import Path
@@ -96,8 +95,8 @@ def _step_of(checkpoint: Path) -> int:
 
 
 def _differences(saved: UNetSVSConfig, config: UNetSVSConfig) -> str:
-    fields = [field.name for field in dataclasses.fields(UNetSVSConfig) if field.name in UNetSVSConfig.__annotations__]
-    pairs = {name: [_as_list(getattr(one, name)) for one in (saved, config)] for name in fields}
+    names = UNetSVSConfig.__annotations__
+    pairs = {name: [_as_list(getattr(one, name)) for one in (saved, config)] for name in names}
     return ", ".join(f"{name} {before}, not {now}" for name, (before, now) in pairs.items() if before != now)
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
-import matplotlib
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -14,6 +12,8 @@ from matplotlib.figure import Figure
 from modeling_unet_svs import DEFAULT_CHECKPOINT, UNetSVSModel
 from modeling_unet_svs.audio_reading import read_audio
 from modeling_unet_svs.spectrogram import magnitude_of, stft
+
+from .commands import run_command
 
 N_FFT, HOP_LENGTH = 4096, 1024
 DYNAMIC_RANGE = 80  # dB that the colours span
@@ -73,23 +73,13 @@ def _decibels(magnitude: np.ndarray, loudest: float) -> np.ndarray:
     return 20 * np.log10(np.maximum(magnitude / max(loudest, 1e-12), floor))
 
 
-def main() -> int:
-    """Draws the first half minute of a song; exits with 2 where it cannot be read or drawn."""
-    if len(sys.argv) not in (3, 4):
-        print("usage: python -m train.draw_separation SONG PICTURE.png [MODEL]", file=sys.stderr)
-        return 2
-    matplotlib.use("agg")
-    try:
-        mixture, rate = read_audio(sys.argv[1])
-        model = UNetSVSModel.from_pretrained(sys.argv[3] if len(sys.argv) == 4 else DEFAULT_CHECKPOINT)
-        mixture = mixture[:, : MAX_SECONDS * rate]
-        figure = draw_separation(mixture, model.separate(mixture, rate), rate)
-        figure.savefig(Path(sys.argv[2]), dpi=80)
-    except (ValueError, OSError) as error:
-        print(f"draw_separation: {error}", file=sys.stderr)
-        return 2
-    return 0
+def _draw(song: str, picture: str, checkpoint: str = DEFAULT_CHECKPOINT) -> None:
+    """Draws the first half minute of a song."""
+    mixture, rate = read_audio(song)
+    model = UNetSVSModel.from_pretrained(checkpoint)
+    mixture = mixture[:, : MAX_SECONDS * rate]
+    draw_separation(mixture, model.separate(mixture, rate), rate).savefig(picture, dpi=80)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("draw_separation", _draw, "SONG", "PICTURE.png", "[MODEL]"))

@@ -9,6 +9,8 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_multiplexer import EventMultiplexer
 
+from .commands import run_command
+
 LOSS, RATE, VALIDATION = "loss", "learning_rate", "validation_sdr_"
 
 
@@ -71,15 +73,12 @@ def _points(values: Mapping[int, float]) -> tuple[Sequence[int], Sequence[float]
 
 def main() -> int:
     """Draws a run; exits with 2 where it cannot."""
-    if len(sys.argv) != 3:
-        print("usage: python -m train.draw_training RUN PICTURE.png", file=sys.stderr)
-        return 2
-    try:
-        draw_training(read_scalars(sys.argv[1])).savefig(sys.argv[2], dpi=110)
-    except (ValueError, OSError) as error:
-        print(f"draw_training: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_command(
+        "draw_training",
+        lambda run, picture: draw_training(read_scalars(run)).savefig(picture, dpi=110),
+        "RUN",
+        "PICTURE.png",
+    )
 
 
 __all__ = ["draw_training", "read_scalars"]

@@ -21,7 +21,7 @@ from accelerate.utils import gather_object
 from tqdm.auto import tqdm
 
 from .evaluation_arguments import EvaluationArguments, parse_arguments
-from .evaluation_report import print_scores, save_box_plot
+from .evaluation_report import draw_box_plot, print_scores
 from .evaluation_results import library_versions, plain, read_results, summarise, write_results
 from .evaluation_songs import SongCollection, load_songs, read_stems
 from .protocols import PROTOCOLS, SeparatedSong
@@ -147,7 +147,8 @@ def main() -> int:
         if process_state().is_main_process:
             print_scores(results["summary"])
             if arguments.output and results["songs"] and arguments.plot_format != "none":
-                save_box_plot(results, Path(arguments.output), arguments.plot_format)
+                picture = Path(arguments.output).with_suffix(f".{arguments.plot_format}")
+                draw_box_plot(results).savefig(picture, dpi=100)
     except (ValueError, OSError) as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return USAGE

@@ -10,8 +10,8 @@ from transformers import HfArgumentParser
 from modeling_unet_svs import DEFAULT_CHECKPOINT
 
 from .protocols import PROTOCOLS
+from .song_collections import SPLITS
 
-SPLITS = ("train", "validation", "test")
 PLOT_FORMATS = ("png", "svg", "none")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
 
 from matplotlib.figure import Figure
 from rich.box import SIMPLE_HEAD
@@ -69,26 +68,10 @@ def draw_box_plot(results: Mapping) -> Figure:
     return figure
 
 
-def save_box_plot(results: Mapping, output: Path, plot_format: str) -> Path:
-    """Draws the box plot beside the results.
-
-    Args:
-        results: of an evaluation.
-        output: of the JSON file.
-        plot_format: `png` or `svg`.
-
-    Returns:
-        The picture's path.
-    """
-    path = output.with_suffix(f".{plot_format}")
-    draw_box_plot(results).savefig(path, dpi=100)
-    return path
-
-
 def _text(number: float | int) -> str:
     if isinstance(number, int):
         return str(number)
     return f"{number:.2f}" if math.isfinite(number) else "–"
 
 
-__all__ = ["draw_box_plot", "print_scores", "save_box_plot"]
+__all__ = ["draw_box_plot", "print_scores"]

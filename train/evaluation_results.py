@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from .saving import replace_text
 
 LIBRARIES = (
     "unet-svs",
@@ -106,14 +107,9 @@ def write_results(path: Path, results: Mapping[str, Any]) -> None:
     head = plain(results)
     songs = head.pop("songs")
     text = json.dumps(head, indent=1, ensure_ascii=False, allow_nan=False).removesuffix("\n}")
-    lines = [f"  {json.dumps(name, ensure_ascii=False)}: {_line(scores)}" for name, scores in songs.items()]
+    lines = [f"  {_line(name)}: {_line(scores)}" for name, scores in songs.items()]
     body = ",\n".join(lines)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(f'{text},\n "songs": {{\n{body}\n }}\n}}\n', encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    replace_text(path, f'{text},\n "songs": {{\n{body}\n }}\n}}\n')
 
 
 def plain(value: Any) -> Any:
@@ -167,8 +163,8 @@ def _is_finite(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
 
 
-def _line(scores: Mapping) -> str:
-    return json.dumps(scores, ensure_ascii=False, allow_nan=False)
+def _line(value: Mapping | str) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 __all__ = ["library_versions", "plain", "read_results", "summarise", "write_results"]

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .mir1k import split_of
 from .stem_names import canonical_stem
 from .stem_references import BrokenSongError, derived_references, file_reference, say_once
 
@@ -15,6 +14,8 @@ AUDIO_SUFFIXES = {".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".mp
 STEM_STREAMS = {"drums": 1, "bass": 2, "other": 3, "vocals": 4}
 # MIR-1K was recorded at 16 kHz; the converters' filters end a little below half of that.
 MIR1K_BANDWIDTH = 7600.0
+# The others are linked by songs that are sung to the same backing track, directly or through others.
+MIR1K_VALIDATION_SINGERS = ("jmzen",)
 SPLIT_FOLDERS = {
     "train": "train",
     "training": "train",
@@ -77,7 +78,8 @@ def mir1k_songs(root: Path) -> Iterator[FoundSong]:
     clips = root / "Wavfile"
     for path in audio_files(clips if clips.is_dir() else root):
         stems = {"accompaniment": file_reference(path, channel=0), "vocals": file_reference(path, channel=1)}
-        yield FoundSong(path.stem, split_of(path.stem), stems, MIR1K_BANDWIDTH)
+        split = "validation" if path.stem.split("_")[0] in MIR1K_VALIDATION_SINGERS else "train"
+        yield FoundSong(path.stem, split, stems, MIR1K_BANDWIDTH)
 
 
 def complete(song: FoundSong, required: tuple[str, ...], source: str) -> dict:
@@ -134,6 +136,7 @@ def _split_in(root: Path, song: Path) -> str:
 
 __all__ = [
     "AUDIO_SUFFIXES",
+    "MIR1K_VALIDATION_SINGERS",
     "STEM_STREAMS",
     "FoundSong",
     "audio_files",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from tqdm.auto import tqdm
 from transformers import get_cosine_schedule_with_warmup
 
 from modeling_unet_svs import UNetSVSConfig
+from modeling_unet_svs.processes import share_cpus
 
 from .arguments import TrainingArguments
 from .averaging import warmed_up_average
@@ -55,8 +55,7 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
         project_config=ProjectConfiguration(project_dir=output_dir, logging_dir=output_dir / "logs"),
     )
     if accelerator.device.type == "cpu":
-        # `accelerate launch` leaves each process a single thread.
-        torch.set_num_threads(max(1, _num_cpus() // accelerator.num_processes))
+        share_cpus(accelerator.num_processes)
     checkpoint = find_checkpoint(output_dir, training.resume_from_checkpoint)
     train_songs, validation_songs = load_songs(training, config, accelerator)
     batch_size = training.train_batch_size * accelerator.num_processes * training.gradient_accumulation_steps
@@ -142,11 +141,6 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
     accelerator.end_training()
     if training.push_to_hub and accelerator.is_main_process:
         publish(output_dir, training.hub_model_id)
-
-
-def _num_cpus() -> int:
-    """Of those that this process may run on, where the system tells."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _give_up_mixed_precision(accelerator: Accelerator, model: torch.nn.Module) -> None:

@@ -12,10 +12,8 @@ import torch
 from modeling_unet_svs import UNetSVSConfig
 
 from .augmentations import (
-    Augmentation,
     ChannelSwap,
     CodecBand,
-    Compose,
     Gain,
     LowPass,
     Panning,
@@ -85,14 +83,12 @@ class Mixer:
         self.speed = Speed(mixing.max_speed_percent)
         self.swap = ChannelSwap()
         rate = config.sampling_rate
-        self.of_stems = Compose(
-            [
-                Sometimes(mixing.polarity_share, Polarity()),
-                Sometimes(mixing.panning_share, Panning(mixing.max_panning)),
-                Sometimes(mixing.low_pass_share, LowPass(mixing.min_low_pass, mixing.max_low_pass, rate)),
-            ]
+        self.of_stems = (
+            Sometimes(mixing.polarity_share, Polarity()),
+            Sometimes(mixing.panning_share, Panning(mixing.max_panning)),
+            Sometimes(mixing.low_pass_share, LowPass(mixing.min_low_pass, mixing.max_low_pass, rate)),
         )
-        self.codec: Augmentation = CodecBand(rate)
+        self.codec = CodecBand(rate)
 
     def example(self, rng: np.random.Generator) -> dict[str, torch.Tensor]:
         """Draws one example.
@@ -105,12 +101,13 @@ class Mixer:
             `label_bandwidth`, Hz up to which they count.
         """
         stems, bandwidth = self._draw(rng)
-        stems = {name: self.of_stems(stem, rng) for name, stem in stems.items()}
+        for name in stems:
+            for augmentation in self.of_stems:
+                stems[name] = augmentation(stems[name], rng)
         if self.mixing.codec_share > 0 and rng.random() < self.mixing.codec_share:
             together = self.codec(torch.cat(list(stems.values())), rng)
             stems = dict(zip(stems, together.chunk(len(stems))))
-        backing = [stem for name, stem in stems.items() if name != "vocals"]
-        stems["accompaniment"] = sum(backing[1:], start=backing[0])
+        stems["accompaniment"] = _backing(stems)
         return {
             "input_values": stems["vocals"] + stems["accompaniment"],
             "labels": torch.stack([stems[source] for source in self.config.sources]),
@@ -155,8 +152,7 @@ class Mixer:
     def _level(self, rng: np.random.Generator, stems: Mapping[str, torch.Tensor]) -> float:
         """Factor that brings the voice to a random level against the accompaniment."""
         level = rng.uniform(self.mixing.min_vocals_level, self.mixing.max_vocals_level)
-        backing = [stem for name, stem in stems.items() if name != "vocals"]
-        accompaniment_rms = sum(backing[1:], start=backing[0]).square().mean().sqrt().item()
+        accompaniment_rms = _backing(stems).square().mean().sqrt().item()
         vocals_rms = stems["vocals"].square().mean().sqrt().item()
         if min(accompaniment_rms, vocals_rms) < SILENT_RMS:
             return 1.0
@@ -213,6 +209,12 @@ class RandomMixes(torch.utils.data.Dataset):
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         """One example: mixture `(channels, samples)`, labels `(sources, channels, samples)` and their bandwidth."""
         return self.mixer.example(np.random.default_rng([self.seed, index]))
+
+
+def _backing(stems: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """The sum of all but the voice."""
+    first, *others = (stem for name, stem in stems.items() if name != "vocals")
+    return sum(others, start=first)
 
 
 def _pick(rng: np.random.Generator, songs: Sequence[Mapping]) -> Mapping:

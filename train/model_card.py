@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,8 +20,10 @@ from transformers import HfArgumentParser
 from modeling_unet_svs import UNetSVSConfig, UNetSVSModel
 
 from .arguments import TrainingArguments, read_recipe
+from .commands import run_command
 from .model_card_scores import CollectionScores, evaluation_results, leakage, read_collections, worst_songs
 from .paper_claim_report import table
+from .saving import replace_text
 
 FOLDER = Path(__file__).resolve().parent
 TEMPLATE = FOLDER / "model_card_template.md"
@@ -163,22 +164,11 @@ def _read_training(path: Path) -> dict[str, Any]:
 
 def main() -> int:
     """Writes the card; exits with 2 where it cannot be made, and leaves the one that is there."""
-    (arguments,) = HfArgumentParser(
-        ModelCardArguments, prog="python -m train.model_card"
-    ).parse_args_into_dataclasses()
-    output = Path(arguments.output)
-    partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
-    try:
-        card = make_card(arguments.results_dir)
-        try:
-            partial.write_text(f"{card}\n", encoding="utf-8")
-            os.replace(partial, output)
-        finally:
-            partial.unlink(missing_ok=True)
-    except (ValueError, OSError) as error:
-        print(f"model_card: {error}", file=sys.stderr)
-        return 2
-    return 0
+    parser = HfArgumentParser(ModelCardArguments, prog="python -m train.model_card")
+    (arguments,) = parser.parse_args_into_dataclasses()
+    return run_command(
+        "model_card", lambda: replace_text(Path(arguments.output), f"{make_card(arguments.results_dir)}\n")
+    )
 
 
 if __name__ == "__main__":

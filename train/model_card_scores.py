@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from huggingface_hub import EvalResult
 
+from .protocols import STEMS
 from .separators import IRM, MIXTURE
 
 MODEL = "model"
 ROLES = (MIXTURE, MODEL, IRM)
-STEMS = ("vocals", "accompaniment")
 # Protocol, metric, statistic over songs, and how the card names it.
 SCORES = (
     ("sdr", "sdr", "mean", "SDR, mean"),

@@ -16,6 +16,7 @@ from transformers.utils import logging
 from modeling_unet_svs import UNetSVSFeatureExtractor, UNetSVSModel
 from modeling_unet_svs.checkpoint_loading import load_checkpoint
 
+from .commands import run_command
 from .saving import replace_folder
 
 CARD = Path(__file__).resolve().parent.parent / "model_card.md"
@@ -73,19 +74,6 @@ def half_precision(model: UNetSVSModel) -> dict[str, torch.Tensor]:
     return state
 
 
-def main() -> int:
-    """Packages a checkpoint; exits with 2 where it cannot be."""
-    logging.disable_progress_bar()
-    if len(sys.argv) not in (3, 4):
-        print("usage: python -m train.package_checkpoint SOURCE TARGET [CARD]", file=sys.stderr)
-        return 2
-    try:
-        package_checkpoint(*sys.argv[1:])
-    except (ValueError, OSError) as error:
-        print(f"package_checkpoint: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    logging.disable_progress_bar()
+    sys.exit(run_command("package_checkpoint", package_checkpoint, "SOURCE", "TARGET", "[CARD]"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from .evaluation_results import plain
+from .saving import replace_text
 
 PROTOCOL = "bss_eval_v3"
 METRICS = ("nsdr", "sir", "sar")
@@ -114,10 +114,7 @@ def save_report(path: Path, settings: Mapping[str, Any], results: Mapping[str, M
         The table, as Markdown.
     """
     rows, scores = rows_of(results)
-    text = json.dumps(plain({**settings, "rows": [asdict(row) for row in rows]}), indent=1)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text(text + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    replace_text(path, json.dumps(plain({**settings, "rows": [asdict(row) for row in rows]}), indent=1) + "\n")
     draw_box_plots(scores).savefig(path.with_suffix(".png"), dpi=110)
     return table([asdict(row) for row in rows])
 

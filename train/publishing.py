@@ -7,6 +7,8 @@ from pathlib import Path
 
 from huggingface_hub import HfApi
 
+from .commands import run_command
+
 # Of a run's folder: weights, configurations, the model's own code, its card and scores, and what `unet-svs export` has
 # written there; no checkpoints, no logs.
 FILES = ["*.safetensors", "*.json", "*.py", "README.md", "onnx/*.onnx"]
@@ -49,21 +51,7 @@ def publish(folder: str | Path, hub_model_id: str) -> str:
     return commit.commit_url
 
 
-def main() -> int:
-    """Uploads; exits with 2 where that fails."""
-    if len(sys.argv) != 3:
-        print("usage: python -m train.publishing FOLDER USER/NAME", file=sys.stderr)
-        return 2
-    try:
-        print(publish(*sys.argv[1:]))
-    except ValueError as error:
-        print(f"publishing: {error}", file=sys.stderr)
-        return 2
-    return 0
-
+__all__ = ["publish"]
 
 if __name__ == "__main__":
-    sys.exit(main())
-
-
-__all__ = ["publish"]
+    sys.exit(run_command("publishing", lambda *words: print(publish(*words)), "FOLDER", "USER/NAME"))

@@ -53,6 +53,24 @@ def said_in_one_line(partial: Path) -> Iterator[None]:
         raise ValueError(f"{partial.parent} cannot be written to: {reason}") from None
 
 
+def replace_text(path: Path, text: str) -> None:
+    """Writes a file that is whole or not there; one of its name is replaced when the new one is whole.
+
+    Args:
+        path: of the file.
+        text: all of it.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def replace_folder(partial: Path, target: Path) -> None:
     """Gives a folder that was written under another name its own, in place of what is there.
 
@@ -64,4 +82,4 @@ def replace_folder(partial: Path, target: Path) -> None:
     os.replace(partial, target)
 
 
-__all__ = ["replace_folder", "said_in_one_line", "save_model"]
+__all__ = ["replace_folder", "replace_text", "said_in_one_line", "save_model"]

@@ -58,7 +58,7 @@ CLIP_NAME = re.compile(r"[A-Za-z]+_\d+_\d+")
 
 
 def load_song_collection(
-    origin: str | Path, *, layout: str | None = None, source: str | None = None, skip_broken_songs: bool = False
+    origin: str | Path, *, layout: str | None = None, skip_broken_songs: bool = False
 ) -> datasets.DatasetDict:
     """Finds the songs of a data set and says in one line of the log how they are laid out.
 
@@ -67,12 +67,12 @@ def load_song_collection(
     Args:
         origin: a folder, a data set's id on the Hub, or a local copy (a snapshot, or what `save_to_disk` wrote).
         layout: one of `LAYOUTS`, instead of the one that is recognised.
-        source: of the rows; by default "mir1k" for that layout, "musdb18" for MUSDB18's two, and "stems" for others.
         skip_broken_songs: whether songs that lack a stem are left out, and named in the log, instead of refused.
 
     Returns:
-        Splits train, validation and test, any of which may be empty, with the columns `name`, `source`, `split`,
-        `bandwidth`, `mixture`, `vocals`, `accompaniment`, `drums`, `bass`, `other` and those of further stems.
+        Splits train, validation and test, any of which may be empty, with the columns `name`, `source` ("mir1k" for
+        that layout, "musdb18" for MUSDB18's two, and "stems" for others), `split`, `bandwidth`, `mixture`, `vocals`,
+        `accompaniment`, `drums`, `bass`, `other` and those of further stems.
         Validation are the songs that the data set has for that, else MUSDB18's 14, else each tenth.
 
     Raises:
@@ -84,12 +84,14 @@ def load_song_collection(
     if folder.is_dir():
         recognised = recognise_folder(folder)
         if layout in FOLDER_LAYOUTS or (layout is None and recognised in FOLDER_LAYOUTS):
-            return _from_folder(folder, layout or recognised, recognised, source, skip_broken_songs)
+            return _from_folder(folder, layout or recognised, recognised, skip_broken_songs)
         if layout is None and recognised is None:
-            raise ValueError(f"no songs found in {folder}: it needs one of {described_layouts()}.")
+            texts = {name: text for name, (text, _) in FOLDER_LAYOUTS.items()} | HUB_LAYOUTS
+            described = ", ".join(f"{name} ({text})" for name, text in texts.items())
+            raise ValueError(f"no songs found in {folder}: it needs one of {described}.")
     elif layout in FOLDER_LAYOUTS:
         raise ValueError(f"--layout {layout}: {origin} is no folder.")
-    return _from_hub(str(origin), layout, source, skip_broken_songs)
+    return _from_hub(str(origin), layout, skip_broken_songs)
 
 
 def recognise_folder(folder: Path) -> str | None:
@@ -118,24 +120,13 @@ def recognise_folder(folder: Path) -> str | None:
     return None
 
 
-def described_layouts() -> str:
-    """All layouts and what they are, for an error."""
-    return ", ".join(f"{name} ({text})" for name, text in [*_folder_texts().items(), *HUB_LAYOUTS.items()])
-
-
-def _folder_texts() -> dict[str, str]:
-    return {name: text for name, (text, _) in FOLDER_LAYOUTS.items()}
-
-
-def _from_folder(
-    folder: Path, layout: str, recognised: str | None, source: str | None, skip: bool
-) -> datasets.DatasetDict:
+def _from_folder(folder: Path, layout: str, recognised: str | None, skip: bool) -> datasets.DatasetDict:
     text, find = FOLDER_LAYOUTS[layout]
     songs = list(find(folder))
     if not songs:
         looks = f"; it looks like {recognised}" if recognised else ""
         raise ValueError(f"--layout {layout}: no songs laid out as {text} in {folder}{looks}.")
-    source = source or {"mir1k": "mir1k", "musdb18": "musdb18", "musdb18-hq": "musdb18"}.get(layout, "stems")
+    source = {"mir1k": "mir1k", "musdb18": "musdb18", "musdb18-hq": "musdb18"}.get(layout, "stems")
     rows = list(complete_rows(songs, required_stems(songs, layout), source, skip))
     return _split_up(song_rows_table(rows), f"{folder}: {text} ({layout})")
 
@@ -159,9 +150,13 @@ def complete_rows(songs: Iterable[FoundSong], required: tuple[str, ...], source:
         try:
             yield complete(song, required, source)
         except BrokenSongError as error:
-            if not skip:
-                raise BrokenSongError(f"{error} --skip_broken_songs leaves such songs out.") from None
-            logger.warning("left out: %s", error)
+            _leave_out(error, skip)
+
+
+def _leave_out(reason: object, skip: bool) -> None:
+    if not skip:
+        raise BrokenSongError(f"{reason} --skip_broken_songs leaves such songs out.") from None
+    logger.warning("left out: %s", reason)
 
 
 def required_stems(songs: list[FoundSong], layout: str) -> tuple[str, ...]:
@@ -180,7 +175,7 @@ def song_rows_table(rows: list[dict]) -> datasets.Dataset:
     return datasets.Dataset.from_list(padded, features=features([*STEM_COLUMNS, *others]))
 
 
-def _from_hub(origin: str, layout: str | None, source: str | None, skip: bool) -> datasets.DatasetDict:
+def _from_hub(origin: str, layout: str | None, skip: bool) -> datasets.DatasetDict:
     splits = open_hub_dataset(origin)
     columns = next(iter(splits.values())).features
     recognised = recognise(columns)
@@ -190,7 +185,7 @@ def _from_hub(origin: str, layout: str | None, source: str | None, skip: bool) -
     tables = []
     for split, dataset in splits.items():
         name = {"valid": "validation", "val": "validation"}.get(split, split if split in SPLITS else "train")
-        tables.append(song_table(dataset, layout, name, source or "stems"))
+        tables.append(song_table(dataset, layout, name, "stems"))
     songs = datasets.concatenate_datasets(tables) if len(tables) > 1 else tables[0]
     required = ("vocals", "accompaniment")
     missing = {
@@ -200,10 +195,7 @@ def _from_hub(origin: str, layout: str | None, source: str | None, skip: bool) -
     broken = {i: stem for stem, absent in missing.items() for i, gone in enumerate(absent) if gone}
     names = list(songs["name"])
     for index, stem in sorted(broken.items()):
-        message = f"{names[index]!r} of {origin} has no {stem}."
-        if not skip:
-            raise BrokenSongError(f"{message} --skip_broken_songs leaves such songs out.")
-        logger.warning("left out: %s", message)
+        _leave_out(f"{names[index]!r} of {origin} has no {stem}.", skip)
     return _split_up(songs, f"{origin}: {HUB_LAYOUTS[layout]} ({layout})", set(broken))
 
 

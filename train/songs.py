@@ -6,9 +6,9 @@ from pathlib import Path
 
 import datasets
 
-from .folder_layouts import STEM_STREAMS, audio_files, folder_songs, mir1k_songs, stem_file_songs
+from .folder_layouts import audio_files, folder_songs, mir1k_songs, stem_file_songs
 from .song_collections import MUSDB18_VALIDATION, MUSDB_STEMS, complete_rows, song_rows_table
-from .stem_references import ALL_CHANNELS, derived_references, file_reference
+from .stem_references import derived_references, file_reference
 
 
 def load_musdb18(musdb_dir: str | Path, split: str, skip_broken_songs: bool = False) -> datasets.Dataset:
@@ -84,9 +84,7 @@ def _with_split(rows, split: str) -> list[dict]:
 
 
 __all__ = [
-    "ALL_CHANNELS",
     "MUSDB18_VALIDATION",
-    "STEM_STREAMS",
     "load_instrumentals",
     "load_mir1k",
     "load_musdb18",
