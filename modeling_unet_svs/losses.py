@@ -25,7 +25,7 @@ def magnitude_l1(
         inside: `(batch, bins)`, 1 for bins that count and 0 for others.
 
     Returns:
-        The loss, without dimensions.
+        The loss, of shape `()`.
     """
     distance = (masks * magnitude_of(mixture)[:, None] - magnitude_of(targets)).abs().mean(dim=(1, 2, 4))
     return (distance / scale[:, 0, 0] * inside).sum() / inside.sum().clamp(min=1)
@@ -43,11 +43,11 @@ def log_mse(
         masks: `(batch, num_sources, num_channels, bins, num_frames)`.
         mixture: complex spectrogram `(batch, num_channels, bins, num_frames)`.
         targets: complex spectrograms of the masks' shape.
-        scale: not used, since the loss does not depend on the level.
+        scale: `(batch, 1, 1, 1)`; not used, since the loss does not depend on the level.
         inside: `(batch, bins)`, 1 for bins that count and 0 for others.
 
     Returns:
-        The loss, without dimensions: the natural logarithm's mean over the batch and its sources.
+        The loss, of shape `()`: the natural logarithm's mean over the batch and its sources.
     """
     mixture = mixture[:, None]
     energy = mixture.real.square() + mixture.imag.square()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -41,11 +42,12 @@ def test_auto_takes_bfloat16_on_a_cpu_that_has_it(monkeypatch, multiplies, expec
     assert choose_dtype("bfloat16", CPU) == torch.bfloat16
 
 
-def test_bfloat16_moves_the_stems_sdr_by_less_than_a_fiftieth_of_a_decibel(musdb_dir):
+def test_bfloat16_moves_the_mean_sdr_of_the_stems_by_less_than_a_fiftieth_of_a_decibel(musdb_dir):
     full, half = load_checkpoint(DEFAULT_CHECKPOINT), load_checkpoint(DEFAULT_CHECKPOINT, torch.bfloat16)
-    for path in sorted(musdb_dir.glob("test/*.stem.mp4"))[:3]:
+    moved = []
+    for path in sorted(musdb_dir.glob("test/*.stem.mp4"))[:5]:
         (mixture, rate), (vocals, _) = read_audio(path), read_audio(path, audio_stream=4)
         true = {"vocals": vocals, "accompaniment": mixture - vocals}
         expected, found = (model.separate(mixture, rate) for model in (full, half))
-        for stem, waveform in true.items():
-            assert abs(sdr(waveform, found[stem]) - sdr(waveform, expected[stem])) < 0.02
+        moved.append([sdr(true[stem], found[stem]) - sdr(true[stem], expected[stem]) for stem in true])
+    assert np.abs(np.mean(moved, axis=0)).max() < 0.02

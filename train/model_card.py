@@ -52,9 +52,9 @@ def make_card(results_dir: str | Path) -> ModelCard:
 
     Args:
         results_dir: folder of `training.json` (`model_name`; `runs`, one after the other, each with its `recipe`, the
-            `flags` that were given over it, and a `note` where there is more to say of it; and `data`, a list of
-            `name`, `what`, `songs`, `minutes` and `terms`) and of results of `train.evaluate`, for the floor, the
-            oracle and one model, on any number of data sets.
+            `flags` that were given over it, and a `note` where there is more to say of it; `data`, a list of `name`,
+            `what`, `songs`, `minutes` and `terms`; and `seen`, how its spectrograms look) and of results of
+            `train.evaluate`, for the floor, the oracle and one model, on any number of data sets.
 
     Returns:
         The card, with the model's scores in its metadata.
@@ -73,6 +73,7 @@ def make_card(results_dir: str | Path) -> ModelCard:
         license_link=TERMS,
         **_shape(config),
         runs=[_run(run) for run in training["runs"]],
+        seen=training.get("seen"),
         training_data=training["data"],
         musdb_minutes=_minutes(training["data"], "MUSDB18"),
         collections=[_section(collection) for collection in collections],
