@@ -65,6 +65,10 @@ FORMATS: Mapping[str, AudioFormat] = {
     ),
 }
 
+# FFmpeg's frames grow with the rate, and it cannot read back those of many channels of noise: above the usual rates
+# they are as long as at those.
+FLAC_USUAL_RATE, FLAC_FRAME = 48_000, "4608"
+
 
 def check_format(format: str, sampling_rate: int, num_channels: int) -> AudioFormat:
     """Says before any work is done whether a format can hold some audio.
@@ -143,7 +147,10 @@ class AudioWriter:
             found = self._format
             options = {key: value.format(sampling_rate=self.sampling_rate) for key, value in found.options.items()}
             self._container = av.open(self._file, "w", format=found.container, container_options=options)
-            stream = self._container.add_stream(self._codec, rate=self.sampling_rate)
+            limits = (
+                {"frame_size": FLAC_FRAME} if self._codec == "flac" and self.sampling_rate > FLAC_USUAL_RATE else {}
+            )
+            stream = self._container.add_stream(self._codec, rate=self.sampling_rate, options=limits)
             self._stream = cast(av.AudioStream, stream)
             codec = self._stream.codec_context
             codec.layout = self._layout

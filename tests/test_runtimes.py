@@ -99,6 +99,7 @@ def test_any_length_rate_and_channels_in_any_blocks(graphs, model, rate, channel
         assert np.array_equal(np.concatenate([block[name] for block in blocks if block], axis=1), whole)
 
 
+@pytest.mark.skipif(torch.__version__.startswith("2.6."), reason="PyTorch 2.6 cannot trace its own STFT")
 def test_forward_and_its_loss_are_one_graph(model):
     given = torch.randn(2, 2, 4096), torch.randn(2, 1, 2, 4096), torch.tensor([2000.0, 8000.0])
     # What breaks a graph breaks it before any backend sees it.
