@@ -221,8 +221,8 @@ class UNetSVSModel(PreTrainedModel):
         loss = None
         if labels is not None:
             targets = self._spectrum(labels, "labels", (len(self.config.sources), self.config.num_channels))
-            inside = self._bins_within(label_bandwidth, magnitude)
-            loss = LOSSES[self.config.loss](masks, mixture, targets, self.magnitude_scale(magnitude), inside)
+            scale, inside = self.magnitude_scale(magnitude), self._bins_within(label_bandwidth, magnitude)
+            loss = LOSSES[self.config.loss](masks, mixture, magnitude, targets, scale, inside)
         if return_dict is False:
             return (masks,) if loss is None else (loss, masks)
         return UNetSVSOutput(loss=loss, masks=masks)
