@@ -44,7 +44,10 @@ def test_the_averaged_weights_are_those_that_are_saved(training_root, monkeypatc
     ("change", "said"),
     [
         (["--musdb_dir", "nowhere"], "no songs of MUSDB18's train split in nowhere"),
-        (["--recipe", "nonsense"], "'nonsense' is neither a file nor one of full_band, full_band_finish, paper"),
+        (
+            ["--recipe", "nonsense"],
+            "--recipe 'nonsense' is neither a file nor one of full_band, full_band_finish, paper",
+        ),
         (["--resume_from_checkpoint", "nowhere"], "--resume_from_checkpoint nowhere is no folder"),
     ],
 )
