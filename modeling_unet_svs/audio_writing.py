@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import weakref
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -139,9 +140,12 @@ class AudioWriter:
 
     def _open(self) -> None:
         self._num_written = 0
+        # Before there is a file: whenever Ctrl-C comes, also before `with` has begun, it goes with this writer.
+        self._removal = weakref.finalize(self, self._partial.unlink, missing_ok=True)
         try:
             self._file = open(self._partial, "wb")
         except OSError as error:
+            self._removal.detach()
             raise AudioFileError(self.path, f"cannot be written: {error.strerror}.") from None
         try:
             found = self._format
@@ -187,6 +191,7 @@ class AudioWriter:
             self._container.close()
             self._file.close()
             os.replace(self._partial, self.path)
+            self._removal.detach()
         except (OSError, av.FFmpegError) as failure:
             self._discard()
             raise AudioFileError(self.path, f"cannot be written: {failure.strerror}.") from None
@@ -236,7 +241,7 @@ class AudioWriter:
             self._container.close()
         with suppress(OSError):
             self._file.close()
-        self._partial.unlink(missing_ok=True)
+        self._removal()
 
 
 def _runs(process: int) -> bool:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import gc
+import inspect
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from modeling_unet_svs import audio_writing, file_separation, stem_file
 from modeling_unet_svs.audio_reading import AudioFileError, AudioReader, read_audio
 from modeling_unet_svs.audio_writing import AudioWriter
 from modeling_unet_svs.batch_separation import separate_all
@@ -128,6 +132,43 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing(checkpoint, tmp_path, when):
     assert "Traceback" not in stderr
     assert stdout == ""
     assert files_of(output) == []
+
+
+def test_ctrl_c_at_any_line_of_what_writes_leaves_no_partial_file(model, tmp_path):
+    """At each in turn, the first time that it is reached."""
+    song = write_song(tmp_path / "song.wav", 2 * noise(2, 2000), RATE)
+    outputs = {stem: tmp_path / "out" / f"{stem}.wav" for stem in model.config.stems}
+    files = {inspect.getfile(module) for module in (audio_writing, file_separation, stem_file)}
+    interrupted: set[tuple[str, int]] = set()
+
+    def interrupt(frame, event, _):
+        line = (frame.f_code.co_filename, frame.f_lineno)
+        if line[0] not in files:
+            return None
+        if event == "line" and line not in interrupted:
+            interrupted.add(line)
+            sys.settrace(None)
+            raise KeyboardInterrupt
+        return interrupt
+
+    before = sys.gettrace()
+    gc.freeze()  # so that collecting looks at what the loop leaves alone, and takes no time
+    for _ in range(1000):
+        sys.settrace(interrupt)
+        try:
+            file_separation.separate_file(model, song, outputs, subtype="16")
+            break
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(before)
+        gc.collect()
+        left = [path for path in files_of(tmp_path / "out") if path.endswith(".partial")]
+        assert left == [], max(interrupted)
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+    gc.unfreeze()
+    assert len(interrupted) > 60
+    assert files_of(tmp_path / "out") == ["accompaniment.wav", "vocals.wav"]
 
 
 @pytest.mark.parametrize("format", ["wav", "flac", "mp3"])
