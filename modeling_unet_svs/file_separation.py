@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 
-from .audio_reading import AudioReader
 from .audio_writing import check_format
-from .background import in_background
 from .modeling_unet_svs import UNetSVSModel
+from .reading_ahead import read_ahead
 from .stem_file import stem_file
 from .stream import DEFAULT_BATCH_SIZE, SeparationStream
 
-# Seconds, about as many as the network takes at once.
-BLOCKS_AHEAD = 10
 # What an integer of 16 bits, of 24 bits and a lossy format that players decode to 16 bits hold at most.
 HIGHEST = {"16": 1 - 2.0**-15, "24": 1 - 2.0**-23, "float": 1 - 2.0**-23}
 
@@ -52,8 +49,7 @@ def separate_file(
         ValueError: a song that cannot be read or separated, or a format that cannot hold it.
         AudioFileError: outputs that cannot be written.
     """
-    with AudioReader(path) as reader, ExitStack() as stack:
-        info = reader.info
+    with read_ahead(path) as (info, blocks), ExitStack() as stack:
         subtype = subtype or info.subtype
         for output in outputs.values():
             check_format(output.suffix.lower().removeprefix("."), info.sampling_rate, info.num_channels)
@@ -65,7 +61,6 @@ def separate_file(
         }
         # A thread for each file, which encodes while the network is at what follows.
         pool = stack.enter_context(ThreadPoolExecutor(len(files)))
-        blocks = stack.enter_context(closing(in_background(reader.blocks(), BLOCKS_AHEAD)))
         scale, highest, lowest = 1.0, 0.0, 0.0
         writing: list[Future[None]] = []
         for stems, num_read in _separated(blocks, stream):

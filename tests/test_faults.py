@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from modeling_unet_svs import audio_writing, file_separation, stem_file
+from modeling_unet_svs import audio_writing, background, file_separation, reading_ahead, stem_file
 from modeling_unet_svs.audio_reading import AudioFileError, AudioReader, read_audio
 from modeling_unet_svs.audio_writing import AudioWriter
 from modeling_unet_svs.batch_separation import separate_all
@@ -32,6 +32,7 @@ from .small_training import arguments, train_here
 
 RATE = 16_000
 FAILED, INTERRUPTED = 1, 130
+WRITING = (audio_writing, background, file_separation, reading_ahead, stem_file)
 pytestmark = pytest.mark.faults
 
 
@@ -138,7 +139,7 @@ def test_ctrl_c_at_any_line_of_what_writes_leaves_no_partial_file(model, tmp_pat
     """At each in turn, the first time that it is reached."""
     song = write_song(tmp_path / "song.wav", 2 * noise(2, 2000), RATE)
     outputs = {stem: tmp_path / "out" / f"{stem}.wav" for stem in model.config.stems}
-    files = {inspect.getfile(module) for module in (audio_writing, file_separation, stem_file)}
+    files = {inspect.getfile(module) for module in WRITING}
     interrupted: set[tuple[str, int]] = set()
 
     def interrupt(frame, event, _):
@@ -278,6 +279,34 @@ def test_a_pipe_does_not_hang(separate_here, tmp_path):
     failed, said = separate_here([tmp_path / "pipe.wav", Path("/dev/zero")], tmp_path / "out")
     assert failed == 2
     assert all("is a pipe or a device: a song has to be a file" in line for line in said)
+
+
+HANGING = """
+import ctypes
+from modeling_unet_svs import reading_ahead
+from modeling_unet_svs.audio_reading import AudioReader
+from modeling_unet_svs.cli import main
+read = AudioReader.blocks
+def hang(reader):
+    if reader.path.name == "a.wav":
+        ctypes.CDLL(None).sleep(1000)  # outside of Python, as FFmpeg is
+    return read(reader)
+AudioReader.blocks, reading_ahead.TIME_LIMIT = hang, 1
+main()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="another sleep")
+def test_a_decoder_that_hangs_is_one_line_and_the_next_song_goes_on(checkpoint, tmp_path):
+    songs = [write_song(tmp_path / f"{name}.wav", noise(2, RATE), RATE) for name in "ab"]
+    command = [sys.executable, "-c", HANGING, "separate", *songs, "--output-dir", tmp_path / "out"]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [*command, "--model", checkpoint], capture_output=True, text=True, env=environment, timeout=120
+    )
+    assert done.returncode == FAILED
+    assert done.stderr.strip() == f"unet-svs: {songs[0]}: cannot be read: nothing came of it for 1 s."
+    assert files_of(tmp_path / "out") == ["b/accompaniment.wav", "b/vocals.wav"]
 
 
 def test_a_full_disk_for_standard_input_is_one_line(checkpoint, tmp_path, monkeypatch, capfd):

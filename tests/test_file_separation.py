@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modeling_unet_svs.audio_reading import AudioFileError, read_audio
-from modeling_unet_svs.background import in_background
+from modeling_unet_svs.background import HangError, in_background
 from modeling_unet_svs.file_separation import separate_file
 
 from .conftest import noise, write_song
@@ -32,7 +32,7 @@ def outputs_in(folder: Path, format: str = "wav") -> dict[str, Path]:
 
 @given(st.lists(st.integers()), st.integers(1, 5))
 def test_the_order_is_kept(items, max_items):
-    assert list(in_background(items, max_items)) == items
+    assert list(in_background((item for item in items), max_items)) == items
 
 
 def test_no_more_is_worked_out_than_may_wait():
@@ -60,6 +60,38 @@ def test_an_error_comes_where_the_item_would():
     assert next(ahead) == 1
     with pytest.raises(ValueError, match="broken"):
         next(ahead)
+
+
+@pytest.mark.parametrize("num_taken", [1, 3, 5])
+def test_what_is_left_before_its_end_is_closed_in_its_own_thread(num_taken):
+    closed_by = []
+
+    def items():
+        try:
+            yield from range(5)
+        finally:
+            closed_by.append(threading.current_thread())
+
+    with closing(in_background(items(), 2)) as ahead:
+        assert [next(ahead) for _ in range(num_taken)] == list(range(num_taken))
+    assert len(closed_by) == 1
+    assert closed_by[0] is not threading.current_thread()
+
+
+def test_the_wait_for_an_item_has_a_limit():
+    wanted = threading.Event()
+
+    def items():
+        yield 1
+        wanted.wait()
+
+    with closing(in_background(items(), 3, time_limit=1)) as ahead:
+        assert next(ahead) == 1
+        with pytest.raises(HangError, match="nothing came for 1 s"):
+            next(ahead)
+    wanted.set()
+    for thread in set(threading.enumerate()) - {threading.current_thread()}:
+        thread.join(1)
 
 
 @pytest.mark.parametrize("format", ["wav", "flac"])

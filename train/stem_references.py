@@ -12,6 +12,7 @@ import datasets
 import numpy as np
 
 from modeling_unet_svs.audio_reading import AudioFileError, AudioInfo, AudioReader
+from modeling_unet_svs.reading_ahead import read_ahead
 
 logger = logging.getLogger(__name__)
 
@@ -141,35 +142,33 @@ def label_of(reference: Mapping) -> str:
 
 
 @contextlib.contextmanager
-def open_reference(reference: Mapping) -> Iterator[AudioReader]:
-    """A reader of the file that a reference points to.
+def file_of(reference: Mapping) -> Iterator[str]:
+    """Context of the file that a reference points to.
 
     Args:
         reference: to a file, or with the file's bytes.
 
     Yields:
-        The opened file.
+        Its path.
 
     Raises:
-        AudioFileError: it cannot be read, or, while it is read, is found to be damaged.
+        AudioFileError: as raised in the context, with the name that the file had.
     """
     if reference["bytes"] is None:
-        with AudioReader(reference["path"], reference["audio_stream"]) as reader:
-            yield reader
+        yield reference["path"]
         return
     with tempfile.NamedTemporaryFile(prefix="unet-svs-") as file:
         file.write(reference["bytes"])
         file.flush()
         try:
-            with AudioReader(file.name, reference["audio_stream"]) as reader:
-                yield reader
+            yield file.name
         except AudioFileError as error:
             raise AudioFileError(label_of(reference), error.args[1]) from None
 
 
 def describe(reference: Mapping) -> AudioInfo:
     """What the file's header says, without decoding."""
-    with open_reference(reference) as reader:
+    with file_of(reference) as path, AudioReader(path, reference["audio_stream"]) as reader:
         return reader.info
 
 
@@ -187,8 +186,8 @@ def decode_reference(reference: Mapping) -> tuple[np.ndarray, int]:
         AudioFileError: it cannot be decoded, lacks the channel, or has samples that are no numbers.
     """
     label = label_of(reference)
-    with open_reference(reference) as reader:
-        waveform, rate = np.concatenate(list(reader.blocks()), axis=1), reader.info.sampling_rate
+    with file_of(reference) as path, read_ahead(path, reference["audio_stream"]) as (info, blocks):
+        waveform, rate = np.concatenate(list(blocks), axis=1), info.sampling_rate
     if not np.isfinite(waveform).all():
         raise AudioFileError(label, "has samples that are NaN or infinite.")
     channel = reference["channel"]

@@ -19,7 +19,7 @@ from unittest.mock import patch
 
 import torch
 
-from modeling_unet_svs import DEFAULT_CHECKPOINT, UNetSVSModel, file_separation, modeling_unet_svs
+from modeling_unet_svs import DEFAULT_CHECKPOINT, UNetSVSModel, file_separation, modeling_unet_svs, reading_ahead
 from modeling_unet_svs.audio_reading import AudioReader
 from modeling_unet_svs.audio_writing import AudioWriter
 from modeling_unet_svs.checkpoint_loading import load_checkpoint
@@ -99,7 +99,7 @@ def separate(model: UNetSVSModel, song: Path, clock: Clock | None = None, in_tur
     outputs = {stem: song.with_name(f"{stem}{song.suffix}") for stem in model.config.stems}
     with ExitStack() as changes:
         if in_turn:
-            changes.enter_context(patch.object(file_separation, "in_background", lambda items, _: items))
+            changes.enter_context(patch.object(reading_ahead, "in_background", lambda items, *_: items))
             changes.enter_context(patch.object(file_separation, "ThreadPoolExecutor", InTurn))
         for part, functions in PARTS.items() if clock else ():
             for owner, name in functions:
