@@ -30,7 +30,7 @@ def read_ahead(path: str | Path, audio_stream: int = 0) -> Iterator[tuple[AudioI
         audio_stream: which of its audio streams.
 
     Yields:
-        What the file says of its audio, and its blocks, see `AudioReader.blocks`.
+        What the file says of its audio, and its blocks, float32 `(num_channels, num_samples)` of about a second.
 
     Raises:
         AudioFileError: see `AudioReader`; or there was nothing for too long.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,8 @@ settings.load_profile("default")
 def pytest_configure(config: pytest.Config) -> None:
     for marker in library_suites.markers():
         config.addinivalue_line("markers", f"{marker}: of the tests of transformers")
+    # A shell ignores Ctrl-C for what it runs in the background, and so would the tests of it, and their children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
