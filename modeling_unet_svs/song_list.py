@@ -12,7 +12,7 @@ from .audio_reading import AudioFileError
 from .file_names import safe_name
 
 # Of files in folders; a file that is named itself is recognised by its content.
-SUFFIXES = {
+AUDIO_SUFFIXES = {
     *(".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".aiff", ".aif", ".wma", ".wv", ".ape"),
     *(".mp4", ".mkv", ".webm", ".mov", ".avi", ".flv"),
 }
@@ -109,7 +109,7 @@ def _found(inputs: Iterable[Path], output_dir: Path) -> Iterator[tuple[Path, Pat
         if not os.path.isdir(path):
             yield path, output_dir / safe_name(path.stem)
             continue
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES and file.is_file())
         if path.resolve() in made.parents:
             files = [file for file in files if made not in file.resolve().parents]
         if not files:
@@ -119,4 +119,4 @@ def _found(inputs: Iterable[Path], output_dir: Path) -> Iterator[tuple[Path, Pat
             yield file, output_dir.joinpath(*map(safe_name, (*folders, file.stem)))
 
 
-__all__ = ["Song", "list_songs", "read_list"]
+__all__ = ["AUDIO_SUFFIXES", "Song", "list_songs", "read_list"]

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from modeling_unet_svs.song_list import AUDIO_SUFFIXES
+
 from .stem_names import canonical_stem
 from .stem_references import BrokenSongError, derived_references, file_reference, say_once
 
-AUDIO_SUFFIXES = {".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".mp4", ".aiff", ".aif"}
 # Streams of a MUSDB18 stem file; stream 0 is a mixture that was encoded by itself and is not the stems' sum.
 STEM_STREAMS = {"drums": 1, "bass": 2, "other": 3, "vocals": 4}
 # MIR-1K was recorded at 16 kHz; the converters' filters end a little below half of that.
@@ -135,7 +136,6 @@ def _split_in(root: Path, song: Path) -> str:
 
 
 __all__ = [
-    "AUDIO_SUFFIXES",
     "MIR1K_VALIDATION_SINGERS",
     "STEM_STREAMS",
     "FoundSong",
