@@ -5,9 +5,10 @@ from __future__ import annotations
 import glob
 import os
 import weakref
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import cast
@@ -140,17 +141,22 @@ class AudioWriter:
 
     def _open(self) -> None:
         self._num_written = 0
-        # Before there is a file: whenever Ctrl-C comes, also before `with` has begun, it goes with this writer.
-        self._removal = weakref.finalize(self, self._partial.unlink, missing_ok=True)
+        discarded = ExitStack()
+        # Before there is a file: whenever Ctrl-C comes, also before `with` has begun, it goes with this writer, and
+        # FFmpeg is done with it before it is closed.
+        self._discard = weakref.finalize(self, discarded.close)
+        discarded.callback(_quietly, partial(self._partial.unlink, missing_ok=True))
         try:
             self._file = open(self._partial, "wb")
+            discarded.callback(_quietly, self._file.close)
         except OSError as error:
-            self._removal.detach()
+            self._discard.detach()
             raise AudioFileError(self.path, f"cannot be written: {error.strerror}.") from None
         try:
             found = self._format
             options = {key: value.format(sampling_rate=self.sampling_rate) for key, value in found.options.items()}
             self._container = av.open(self._file, "w", format=found.container, container_options=options)
+            discarded.callback(_quietly, self._container.close)
             limits = (
                 {"frame_size": FLAC_FRAME} if self._codec == "flac" and self.sampling_rate > FLAC_USUAL_RATE else {}
             )
@@ -191,7 +197,7 @@ class AudioWriter:
             self._container.close()
             self._file.close()
             os.replace(self._partial, self.path)
-            self._removal.detach()
+            self._discard.detach()
         except (OSError, av.FFmpegError) as failure:
             self._discard()
             raise AudioFileError(self.path, f"cannot be written: {failure.strerror}.") from None
@@ -235,13 +241,11 @@ class AudioWriter:
         for packet in self._stream.encode(frame):
             self._container.mux(packet)
 
-    def _discard(self) -> None:
-        # What was not opened, or cannot be finished, is removed anyway.
-        with suppress(AttributeError, OSError, av.FFmpegError):
-            self._container.close()
-        with suppress(OSError):
-            self._file.close()
-        self._removal()
+
+def _quietly(close: Callable[[], object]) -> None:
+    """For what cannot be finished and is removed anyway."""
+    with suppress(OSError, av.FFmpegError):
+        close()
 
 
 def _runs(process: int) -> bool:
