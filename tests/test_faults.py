@@ -76,10 +76,12 @@ main()
 
 
 @contextmanager
-def separating(checkpoint: Path, song: Path, output_dir: Path, slow_disk: bool) -> Iterator[subprocess.Popen]:
-    """The real command in a process of its own, on request with a disk that takes its time."""
-    program = [sys.executable, "-c", SLOW_DISK] if slow_disk else [Path(sys.executable).parent / "unet-svs"]
-    command = [*program, "separate", song, "--output-dir", output_dir, "--model", checkpoint]
+def separating(
+    checkpoint: Path, *songs: Path, output_dir: Path, program: str | None = None
+) -> Iterator[subprocess.Popen]:
+    """The real command in a process of its own, or a program that changes something and then runs it."""
+    start = [sys.executable, "-c", program] if program else [Path(sys.executable).parent / "unet-svs"]
+    command = [*start, "separate", *songs, "--output-dir", output_dir, "--model", checkpoint]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True)
     try:
@@ -102,7 +104,7 @@ def test_killed_while_writing_leaves_no_stem_and_the_next_run_removes_what_is_le
 ):
     song = write_song(tmp_path / "song.wav", noise(2, RATE), RATE)
     folder = tmp_path / "out" / "song"
-    with separating(checkpoint, song, tmp_path / "out", slow_disk=True) as process:
+    with separating(checkpoint, song, output_dir=tmp_path / "out", program=SLOW_DISK) as process:
         wait_for(lambda: list(folder.glob(".*.partial")), process)
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -125,7 +127,8 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing(checkpoint, tmp_path, when):
     song = write_song(tmp_path / "song.wav", noise(2, (200 if when == "separating" else 1) * RATE), RATE)
     output = tmp_path / "out"
     begun = {"separating": output.exists, "writing": lambda: list(output.glob("song/.*.partial"))}
-    with separating(checkpoint, song, output, slow_disk=when == "writing") as process:
+    program = SLOW_DISK if when == "writing" else None
+    with separating(checkpoint, song, output_dir=output, program=program) as process:
         wait_for(begun[when], process)
         process.send_signal(signal.SIGINT)
         stdout, stderr = process.communicate(timeout=120)
@@ -299,13 +302,10 @@ main()
 @pytest.mark.skipif(sys.platform == "win32", reason="another sleep")
 def test_a_decoder_that_hangs_is_one_line_and_the_next_song_goes_on(checkpoint, tmp_path):
     songs = [write_song(tmp_path / f"{name}.wav", noise(2, RATE), RATE) for name in "ab"]
-    command = [sys.executable, "-c", HANGING, "separate", *songs, "--output-dir", tmp_path / "out"]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [*command, "--model", checkpoint], capture_output=True, text=True, env=environment, timeout=120
-    )
-    assert done.returncode == FAILED
-    assert done.stderr.strip() == f"unet-svs: {songs[0]}: cannot be read: nothing came of it for 1 s."
+    with separating(checkpoint, *songs, output_dir=tmp_path / "out", program=HANGING) as process:
+        _, stderr = process.communicate(timeout=120)
+    assert process.returncode == FAILED
+    assert stderr.strip() == f"unet-svs: {songs[0]}: cannot be read: nothing came of it for 1 s."
     assert files_of(tmp_path / "out") == ["b/accompaniment.wav", "b/vocals.wav"]
 
 
