@@ -43,16 +43,17 @@ WATCH_FRAMES = """() => {
 
 @contextmanager
 def running_browser(*switches: str) -> Iterator:
-    """Chromium, until the context ends; without it the test is skipped, but not in CI.
+    """Chromium, the system's or Playwright's, until the context ends; without it the test is skipped, but not in CI.
 
     Args:
         switches: more of them.
     """
-    if not CHROMIUM.exists() and "CI" not in os.environ:
-        pytest.skip(f"no {CHROMIUM}: apt-get install chromium")
     sync_api = pytest.importorskip("playwright.sync_api")
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=[*SWITCHES, *switches])
+        chromium = CHROMIUM if CHROMIUM.exists() else Path(playwright.chromium.executable_path)
+        if not chromium.exists() and "CI" not in os.environ:
+            pytest.skip(f"no {CHROMIUM} and no {chromium}: apt-get install chromium, or playwright install chromium")
+        browser = playwright.chromium.launch(executable_path=str(chromium), args=[*SWITCHES, *switches])
         yield browser
         browser.close()
 
