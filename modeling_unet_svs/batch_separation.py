@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Iterable
@@ -21,6 +20,7 @@ from .memory_fallback import with_less_memory
 from .modeling_unet_svs import UNetSVSModel
 from .processes import Processes
 from .song_list import Song, list_songs
+from .whole_files import replace_text
 
 ALL_STEMS = "all"
 
@@ -176,9 +176,7 @@ def _make_folder(option: str, folder: Path) -> None:
 
 
 def _write_report(path: Path, songs: Iterable[Song]) -> None:
-    partial_path = path.with_name(f".{path.name}.partial")
-    partial_path.write_text("".join(f"{json.dumps(asdict(song))}\n" for song in songs))
-    os.replace(partial_path, path)
+    replace_text(path, "".join(f"{json.dumps(asdict(song))}\n" for song in songs))
 
 
 def _say(message: str | None, progress: Progress) -> None:

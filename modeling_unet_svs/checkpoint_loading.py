@@ -13,9 +13,8 @@ from safetensors import SafetensorError
 
 from .configuration_unet_svs import UNetSVSConfig
 from .modeling_unet_svs import UNetSVSModel
+from .one_line import one_line
 
-# Of what a library says: it may repeat all that it was given.
-LONGEST_REASON = 400
 LOADED_FILES = ("config.json", "model.safetensors")
 PICKLES = {
     *(".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".dill", ".npy", ".npz"),
@@ -122,8 +121,7 @@ def load_card(model: str | Path) -> ModelCard | None:
 
 
 def _error(name: str, reason: str) -> ValueError:
-    line = " ".join(reason.split())
-    return ValueError(f"model {name}: {line if len(line) <= LONGEST_REASON else line[:LONGEST_REASON] + ' ...'}")
+    return ValueError(f"model {name}: {one_line(reason)}")
 
 
 __all__ = ["load_card", "load_checkpoint"]

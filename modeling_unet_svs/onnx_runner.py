@@ -11,6 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from .graph_description import FILE_NAME, GraphDescription
 from .numpy_spectrogram import overlap_add, stft
+from .one_line import one_line
 from .separation import separate
 from .stream import DEFAULT_BATCH_SIZE, SeparationStream
 
@@ -34,7 +35,7 @@ class OnnxSeparator:
         try:
             self._session = onnxruntime.InferenceSession(path, providers=providers or ["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime has a class of its own for each fault, and no common one
-            raise ValueError(" ".join(f"{path} cannot be used: {error}".split())) from None
+            raise ValueError(f"{path} cannot be used: {one_line(error)}") from None
 
     def estimate_masks(self, magnitude: np.ndarray) -> np.ndarray:
         """The masks for patches of the mixture's magnitudes.

@@ -9,6 +9,7 @@ from pathlib import Path
 from accelerate import Accelerator
 
 from modeling_unet_svs import UNetSVSConfig
+from modeling_unet_svs.one_line import one_line
 
 from .saving import replace_folder, said_in_one_line
 
@@ -79,8 +80,7 @@ def load_checkpoint_state(accelerator: Accelerator, checkpoint: Path, config: UN
                 return candidate
         # A damaged file fails in the library that reads it, with whatever that library raises.
         except Exception as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            accelerator.print(f"{candidate} is damaged and left out: {reason}")
+            accelerator.print(f"{candidate} is damaged and left out: {one_line(error)}")
             continue
         raise ValueError(
             f"{candidate} is of a model of another configuration ({differences}): resume it with the recipe that it "

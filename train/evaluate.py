@@ -20,6 +20,8 @@ from accelerate import PartialState
 from accelerate.utils import gather_object
 from tqdm.auto import tqdm
 
+from modeling_unet_svs.one_line import one_line
+
 from .evaluation_arguments import EvaluationArguments, parse_arguments
 from .evaluation_report import draw_box_plot, print_scores
 from .evaluation_results import library_versions, plain, read_results, summarise, write_results
@@ -131,7 +133,7 @@ def _score(
                 scores[protocol] = PROTOCOLS[protocol](song)
         return row["name"], plain(scores), None
     except Exception as error:  # one song, whatever is wrong with it, does not end the evaluation of all others
-        return row["name"], None, " ".join(f"{error}".split()) or type(error).__name__
+        return row["name"], None, one_line(error)
 
 
 def main() -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .saving import replace_text
+from modeling_unet_svs.whole_files import replace_text
 
 LIBRARIES = (
     "unet-svs",

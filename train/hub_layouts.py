@@ -1,28 +1,12 @@
-"""Data sets of the Hub, in the four layouts that songs are published in, to tables with one row per song."""
+"""The four layouts that songs are published in on the Hub, recognised by a data set's columns."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import PurePosixPath
+from collections.abc import Mapping
 
 import datasets
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-from datasets.fingerprint import Hasher
-from datasets.table import InMemoryTable
 
 from .stem_names import canonical_stem
-from .stem_references import (
-    ALL_CHANNELS,
-    DETAILS,
-    REFERENCE,
-    STEM_COLUMNS,
-    decode_reference,
-    derived_references,
-    features,
-)
 
 COLUMNS, SEGMENTS, FIVE_ROWS, STEM_ROWS = "columns", "segments", "five-rows", "stem-rows"
 HUB_LAYOUTS = {
@@ -31,18 +15,8 @@ HUB_LAYOUTS = {
     FIVE_ROWS: "five consecutive rows per song",
     STEM_ROWS: "one row per stem",
 }
-SONG_COLUMNS = ("name", "song", "title", "track", "song_name", "track_name", "song_id", "track_id", "folder")
 SEGMENT_COLUMNS = ("segment", "segment_id", "segment_index", "chunk", "chunk_id", "chunk_index", "start", "offset")
 SEGMENT_COLUMNS += ("start_time", "clip", "part")
-# The orders that five rows come in where nothing names them, by the place of the mixture: that of the streams of a
-# MUSDB18 file, and that of the names of MUSDB18-HQ's files.
-FIVE_ROW_ORDERS = {
-    0: ("mixture", "drums", "bass", "other", "vocals"),
-    2: ("bass", "drums", "mixture", "other", "vocals"),
-}
-# The rest that is left of a mixture without its stems, relative in power: MUSDB18's own is at 0.0016.
-MAX_MIXTURE_ERROR = 0.02
-REFERENCE_TYPE = datasets.Features({"stem": REFERENCE}).arrow_schema.field("stem").type
 
 
 def undecoded(songs):
@@ -99,250 +73,14 @@ def label_column(columns: Mapping) -> str | None:
     return None
 
 
-def row_name(row: Mapping, columns: Mapping) -> str | None:
-    """The song that a row is of, from a column, or from the name or the folder of its file.
-
-    Args:
-        row: its audio's bytes are not looked at.
-        columns: features of the data set.
-
-    Returns:
-        Its name, or `None` where nothing says it.
-    """
-    for name in SONG_COLUMNS:
-        feature = columns.get(name)
-        if isinstance(feature, datasets.ClassLabel):
-            return feature.int2str(row[name])
-        if feature is not None and row[name] is not None and not isinstance(row[name], dict):
-            return str(row[name])
-    label = columns.get("label")
-    if isinstance(label, datasets.ClassLabel) and not any(canonical_stem(name) for name in label.names):
-        return label.int2str(row["label"])
-    for path in _paths(row, columns):
-        path = PurePosixPath(path.replace("\\", "/"))
-        name = path.parent.name if canonical_stem(path.stem) else _without_stem(path.stem)
-        if name:
-            return name
-    return None
-
-
-def _without_stem(name: str) -> str:
-    """`Song` of `Song_vocals`."""
-    last = re.split(r"[_. -]", name)[-1]
-    return name[: -len(last)].rstrip("_. -") if canonical_stem(last) else name
-
-
-def row_stem(row: Mapping, columns: Mapping) -> str | None:
-    """The stem that a row is, from a column or from its file's name."""
-    name = label_column(columns)
-    if name is not None:
-        label = columns[name].int2str(row[name]) if isinstance(columns[name], datasets.ClassLabel) else row[name]
-        if label is not None and canonical_stem(label):
-            return canonical_stem(label)
-    for path in _paths(row, columns):
-        stem = PurePosixPath(path.replace("\\", "/")).stem
-        found = canonical_stem(stem) or canonical_stem(re.split(r"[_. -]", stem)[-1])
-        if found:
-            return found
-    return None
-
-
-def _paths(row: Mapping, columns: Mapping) -> Iterable[str]:
-    for name in ("path", "file", "file_name", *audio_columns(columns)):
-        value = row.get(name)
-        value = value.get("path") if isinstance(value, dict) else value
-        if isinstance(value, str):
-            yield value
-
-
-def five_row_order(references: Sequence[Mapping]) -> tuple[str, ...]:
-    """Which stems five rows are that nothing names: the mixture is the one that the others add up to.
-
-    Args:
-        references: of the first five rows.
-
-    Returns:
-        Names of stems.
-
-    Raises:
-        ValueError: none of the rows is the sum of the others, or it is at a place that no known order has it at.
-    """
-    decoded = [decode_reference(reference)[0] for reference in references]
-    length = min(waveform.shape[1] for waveform in decoded)
-    rows = np.stack([waveform[:, :length] for waveform in decoded]) if len(decoded) == 5 else np.zeros((0, 1, 1))
-    power = [np.square(2 * row - rows.sum(axis=0)).mean() / max(np.square(row).mean(), 1e-12) for row in rows]
-    place = int(np.argmin(power)) if power else -1
-    if place not in FIVE_ROW_ORDERS or power[place] > MAX_MIXTURE_ERROR:
-        raise ValueError(
-            f"--layout {FIVE_ROWS}: nothing names the stems, and of the first five rows none is the sum of the others "
-            f"at a known place ({', '.join(str(place) for place in FIVE_ROW_ORDERS)}, counted from 0)."
-        )
-    return FIVE_ROW_ORDERS[place]
-
-
-def songs_of_rows(
-    rows: Iterable[Mapping], columns: Mapping, layout: str, order: Sequence[str] | None = None
-) -> list[tuple[str | None, dict[str, int]]]:
-    """Which rows make up which song, where a row is one stem.
-
-    Args:
-        rows: without their audio's bytes.
-        columns: features of the data set.
-        layout: `FIVE_ROWS` or `STEM_ROWS`.
-        order: of the stems, where nothing names them.
-
-    Returns:
-        Name, or `None`, and number of the row of each stem, for each song.
-
-    Raises:
-        ValueError: rows whose stem nothing says, or that do not come in fives.
-    """
-    rows = [(row_name(row, columns), row_stem(row, columns)) for row in rows]
-    if order is not None:
-        rows = [(name, order[index % len(order)]) for index, (name, _) in enumerate(rows)]
-        if len(rows) % len(order):
-            raise ValueError(f"--layout {layout}: {len(rows)} rows are no multiple of {len(order)}.")
-    unknown = [index for index, (_, stem) in enumerate(rows) if stem is None]
-    if unknown:
-        raise ValueError(f"--layout {layout}: nothing says which stem row {unknown[0]} is.")
-    songs: list[tuple[str | None, dict[str, int]]] = []
-    places: dict[str, dict[str, int]] = {}
-    for index, (name, stem) in enumerate(rows):
-        if layout == STEM_ROWS and name is not None:
-            if name not in places:
-                places[name] = {}
-                songs.append((name, places[name]))
-            stems = places[name]
-        else:
-            if not songs or stem in songs[-1][1] or songs[-1][0] != name:
-                songs.append((name, {}))
-            stems = songs[-1][1]
-        if stem in stems:
-            raise ValueError(f"--layout {layout}: rows {stems[stem]} and {index} are both the {stem} of {name!r}.")
-        stems[stem] = index
-    return songs
-
-
-def song_table(dataset: datasets.Dataset, layout: str, split: str, source: str) -> datasets.Dataset:
-    """A data set as a table with one row per song; nothing is copied but references.
-
-    Args:
-        dataset: a split of a data set.
-        layout: a key of `HUB_LAYOUTS`.
-        split: for the rows.
-        source: for the rows.
-
-    Returns:
-        Table of songs; of pre-cut segments, one row for each.
-
-    Raises:
-        ValueError: the data set is not of the layout.
-    """
-    dataset = undecoded(dataset)
-    if dataset._indices is not None:
-        dataset = dataset.flatten_indices()
-    columns, audio = dataset.features, audio_columns(dataset.features)
-    by_stem = {canonical_stem(name): name for name in audio if canonical_stem(name)}
-    by_column = layout in (COLUMNS, SEGMENTS)
-    if by_column != (len(by_stem) > 1) or (not by_column and len(audio) != 1):
-        raise ValueError(
-            f"--layout {layout} ({HUB_LAYOUTS[layout]}) does not fit a data set with the columns {', '.join(columns)}."
-        )
-    rows = list(_without_bytes(dataset, audio))
-    if by_column:
-        songs = [(row_name(row, columns), dict.fromkeys(by_stem, i)) for i, row in enumerate(rows)]
-        arrays = {stem: _references(dataset.data.column(name)) for stem, name in by_stem.items()}
-    else:
-        references = _references(dataset.data.column(audio[0]))
-        order = None
-        if layout == FIVE_ROWS and rows and row_stem(rows[0], columns) is None:
-            order = five_row_order(references.slice(0, 5).to_pylist())
-        songs = songs_of_rows(rows, columns, layout, order)
-        names = sorted({stem for _, stems in songs for stem in stems})
-        arrays = {stem: _pick(references, [stems.get(stem) for _, stems in songs]) for stem in names}
-    present = {stem: array.is_valid().to_pylist() for stem, array in arrays.items()}
-    derived = [derived_references([stem for stem in arrays if present[stem][index]]) for index in range(len(songs))]
-    for stem in ("accompaniment", "mixture"):
-        sums = pa.chunked_array([pa.array([row.get(stem) for row in derived], REFERENCE_TYPE)])
-        arrays[stem] = _either(arrays[stem], present[stem], sums) if stem in arrays else sums
-    for stem in STEM_COLUMNS:
-        arrays.setdefault(stem, pa.chunked_array([pa.nulls(len(songs), REFERENCE_TYPE)]))
-    names = [name or f"{split} {index:04d}" for index, (name, _) in enumerate(songs)]
-    if layout == SEGMENTS:
-        names = _numbered(names)
-    details = {"name": names, "source": [source] * len(songs), "split": [split] * len(songs)}
-    details["bandwidth"] = [float("inf")] * len(songs)
-    schema = datasets.Features(DETAILS).arrow_schema
-    table = pa.table({**{k: pa.array(v, schema.field(k).type) for k, v in details.items()}, **arrays})
-    order = [*STEM_COLUMNS, *sorted(set(arrays) - set(STEM_COLUMNS))]
-    table = table.select([*DETAILS, *order])
-    fingerprint = Hasher.hash([dataset._fingerprint, layout, split, source])
-    info = datasets.DatasetInfo(features=features(order))
-    return datasets.Dataset(InMemoryTable(table), info=info, fingerprint=fingerprint)
-
-
-def _without_bytes(dataset: datasets.Dataset, audio: list[str]) -> Iterable[dict]:
-    """The rows with the paths of their audio alone."""
-    paths = {}
-    for name in audio:
-        chunks = dataset.data.column(name).chunks
-        paths[name] = [path for chunk in chunks for path in chunk.field("path").to_pylist()]
-    others = dataset.remove_columns(audio) if len(audio) < len(dataset.features) else None
-    for index in range(len(dataset)):
-        yield {**(others[index] if others else {}), **{name: {"path": paths[name][index]} for name in audio}}
-
-
-def _references(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Structs of bytes and path as references; the bytes stay where they are."""
-    chunks = []
-    for chunk in column.chunks:
-        missing = pc.and_(chunk.field("path").is_null(), chunk.field("bytes").is_null())
-        fields = {
-            "path": chunk.field("path").cast(pa.string()),
-            "bytes": chunk.field("bytes").cast(pa.binary()),
-            "audio_stream": pa.array([0] * len(chunk), pa.int32()),
-            "channel": pa.array([ALL_CHANNELS] * len(chunk), pa.int32()),
-            "sum_of": pa.nulls(len(chunk), pa.list_(pa.string())),
-        }
-        arrays, missing = [fields[field.name] for field in REFERENCE_TYPE], pc.or_(chunk.is_null(), missing)
-        chunks.append(pa.StructArray.from_arrays(arrays, fields=list(REFERENCE_TYPE), mask=missing))
-    return pa.chunked_array(chunks, REFERENCE_TYPE)
-
-
-def _numbered(names: list[str]) -> list[str]:
-    """Names of segments: that of the song and a number in brackets."""
-    counts: dict[str, int] = {}
-    numbered = []
-    for name in names:
-        counts[name] = counts.get(name, -1) + 1
-        numbered.append(f"{name} [{counts[name]:04d}]")
-    return numbered
-
-
-def _pick(references: pa.ChunkedArray, rows: list[int | None]) -> pa.ChunkedArray:
-    """The references of some rows, as slices, which copy nothing."""
-    chunks = []
-    for row in rows:
-        chunks += [pa.nulls(1, REFERENCE_TYPE)] if row is None else references.slice(row, 1).chunks
-    return pa.chunked_array(chunks, REFERENCE_TYPE)
-
-
-def _either(references: pa.ChunkedArray, present: list[bool], sums: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The recorded stem where there is one, else the sum."""
-    if all(present):
-        return references
-    chunks = []
-    for index, recorded in enumerate(present):
-        chunks += (references if recorded else sums).slice(index, 1).chunks
-    return pa.chunked_array(chunks, REFERENCE_TYPE)
-
-
 __all__ = [
+    "COLUMNS",
+    "FIVE_ROWS",
     "HUB_LAYOUTS",
+    "SEGMENTS",
+    "STEM_ROWS",
     "audio_columns",
+    "label_column",
     "recognise",
-    "row_name",
-    "row_stem",
-    "song_table",
     "undecoded",
 ]

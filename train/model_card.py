@@ -18,12 +18,12 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from transformers import HfArgumentParser
 
 from modeling_unet_svs import UNetSVSConfig, UNetSVSModel
+from modeling_unet_svs.whole_files import replace_text
 
 from .arguments import TrainingArguments, read_recipe
 from .commands import run_command
 from .model_card_scores import CollectionScores, evaluation_results, leakage, read_collections, worst_songs
 from .paper_claim_report import table
-from .saving import replace_text
 
 FOLDER = Path(__file__).resolve().parent
 TEMPLATE = FOLDER / "model_card_template.md"

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from modeling_unet_svs.whole_files import replace_text
+
 from .evaluation_results import plain
-from .saving import replace_text
 
 PROTOCOL = "bss_eval_v3"
 METRICS = ("nsdr", "sir", "sar")

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from modeling_unet_svs import UNetSVSFeatureExtractor, UNetSVSModel, UNetSVSPipeline
+from modeling_unet_svs.one_line import one_line
 
 EXPORTED = "onnx"
 
@@ -49,26 +50,7 @@ def said_in_one_line(partial: Path) -> Iterator[None]:
         yield
     except Exception as error:  # a full disk is another error in each of the libraries that write
         shutil.rmtree(partial, ignore_errors=True)
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"{partial.parent} cannot be written to: {reason}") from None
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Writes a file that is whole or not there; one of its name is replaced when the new one is whole.
-
-    Args:
-        path: of the file.
-        text: all of it.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+        raise ValueError(f"{partial.parent} cannot be written to: {one_line(error)}") from None
 
 
 def replace_folder(partial: Path, target: Path) -> None:
@@ -82,4 +64,4 @@ def replace_folder(partial: Path, target: Path) -> None:
     os.replace(partial, target)
 
 
-__all__ = ["replace_folder", "replace_text", "said_in_one_line", "save_model"]
+__all__ = ["replace_folder", "said_in_one_line", "save_model"]

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import datasets
 
+from modeling_unet_svs.one_line import one_line
+
 from .folder_layouts import (
     FoundSong,
     audio_files,
@@ -18,7 +20,8 @@ from .folder_layouts import (
     mir1k_songs,
     stem_file_songs,
 )
-from .hub_layouts import HUB_LAYOUTS, recognise, song_table
+from .hub_layouts import HUB_LAYOUTS, recognise
+from .hub_tables import song_table
 from .stem_names import canonical_stem
 from .stem_references import DETAILS, STEM_COLUMNS, BrokenSongError, features
 
@@ -219,8 +222,9 @@ def open_hub_dataset(origin: str) -> datasets.DatasetDict:
             return datasets.DatasetDict({"train": datasets.load_from_disk(origin)})
         return datasets.load_dataset(origin)
     except (FileNotFoundError, ConnectionError, ValueError, datasets.exceptions.DatasetsError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"--dataset_name {origin} is neither a folder nor a data set of the Hub: {reason}") from None
+        raise ValueError(
+            f"--dataset_name {origin} is neither a folder nor a data set of the Hub: {one_line(error)}"
+        ) from None
 
 
 def _is_hub_copy(folder: Path) -> bool:

@@ -10,18 +10,10 @@ import datasets
 import fsspec
 import numpy as np
 
-from .hub_layouts import (
-    COLUMNS,
-    FIVE_ROWS,
-    HUB_LAYOUTS,
-    SEGMENTS,
-    audio_columns,
-    five_row_order,
-    recognise,
-    row_name,
-    row_stem,
-    undecoded,
-)
+from modeling_unet_svs.one_line import one_line
+
+from .hub_layouts import COLUMNS, HUB_LAYOUTS, SEGMENTS, audio_columns, recognise, undecoded
+from .hub_rows import five_row_order, grouped_rows, row_name, row_stem
 from .song_collections import is_held_out
 from .stem_names import canonical_stem
 from .stem_references import derived_references, file_reference
@@ -45,8 +37,7 @@ class SongStream:
         try:
             self.rows = undecoded(_open(origin, split))
         except (FileNotFoundError, ConnectionError, ValueError, KeyError, datasets.exceptions.DatasetsError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ValueError(f"--dataset_name {origin} has no split {split!r} to stream: {reason}") from None
+            raise ValueError(f"--dataset_name {origin} has no split {split!r} to stream: {one_line(error)}") from None
         self.columns = self.rows.features
         self.layout = layout or recognise(self.columns)
         if self.layout not in HUB_LAYOUTS or not audio_columns(self.columns):
@@ -95,28 +86,8 @@ class SongStream:
             for row in rows:
                 yield row_name(row, self.columns), {stem: row[column] for stem, column in by_stem.items()}
             return
-        waiting: list[tuple[str | None, str | None, dict]] = []
-        order = None
-        for row in rows:
-            name, stem = row_name(row, self.columns), row_stem(row, self.columns)
-            is_new = bool(waiting) and (name != waiting[0][0] or (stem and stem in [its for _, its, _ in waiting]))
-            if is_new or (self.layout == FIVE_ROWS and len(waiting) == 5):
-                order = order or self._order(waiting)
-                yield _song(waiting, order)
-                waiting = []
-            waiting.append((name, stem, row[audio[0]]))
-        if waiting:
-            yield _song(waiting, order or self._order(waiting))
-
-    def _order(self, waiting: list[tuple[str | None, str | None, dict]]) -> tuple[str, ...]:
-        if waiting[0][1] is not None:
-            return ()
-        return five_row_order([_reference(audio) for _, _, audio in waiting])
-
-
-def _song(waiting: list[tuple[str | None, str | None, dict]], order: tuple[str, ...]) -> tuple[str | None, dict]:
-    names = order or [stem for _, stem, _ in waiting]
-    return waiting[0][0], dict(zip(names, (audio for _, _, audio in waiting)))
+        named = ((row_name(row, self.columns), row_stem(row, self.columns), row[audio[0]]) for row in rows)
+        yield from grouped_rows(named, self.layout, lambda first: five_row_order([_reference(its) for its in first]))
 
 
 def _open(origin: str, split: str) -> datasets.IterableDataset:
