@@ -84,4 +84,4 @@ def _wait_for(ahead: Queue[Any], time_limit: int | None) -> Any:
                 raise HangError(f"nothing came for {time_limit} s") from None
 
 
-__all__ = ["HangError", "in_background"]
+__all__ = ["HangError", "Item", "in_background"]

@@ -10,7 +10,7 @@ from typing import cast
 import numpy as np
 
 from .audio_reading import AudioFileError, AudioInfo, AudioReader
-from .background import HangError, in_background
+from .background import HangError, Item, in_background
 
 # Seconds, about as many as the network takes at once.
 BLOCKS_AHEAD = 10
@@ -35,14 +35,43 @@ def read_ahead(path: str | Path, audio_stream: int = 0) -> Iterator[tuple[AudioI
     Raises:
         AudioFileError: see `AudioReader`; or there was nothing for too long.
     """
-    ahead = in_background(_contents(path, audio_stream), BLOCKS_AHEAD, TIME_LIMIT)
-    with closing(ahead):
+    with _time_limited(path, _contents(path, audio_stream), BLOCKS_AHEAD) as ahead:
+        # The first is what the file says, all others are blocks.
+        info = cast(AudioInfo, next(ahead))
+        yield info, cast(Iterator[np.ndarray], ahead)
+
+
+def read_info(path: str | Path, audio_stream: int = 0) -> AudioInfo:
+    """What an audio file says of its audio, without decoding, in the same time.
+
+    Args:
+        path: of the file.
+        audio_stream: which of its audio streams.
+
+    Returns:
+        The information.
+
+    Raises:
+        AudioFileError: as `read_ahead`.
+    """
+    with _time_limited(path, _info(path, audio_stream), 1) as ahead:
+        return next(ahead)
+
+
+@contextmanager
+def _time_limited(
+    path: str | Path, contents: Generator[Item, None, None], max_items: int
+) -> Iterator[Generator[Item, None, None]]:
+    with closing(in_background(contents, max_items, TIME_LIMIT)) as ahead:
         try:
-            # The first is what the file says, all others are blocks.
-            info = cast(AudioInfo, next(ahead))
-            yield info, cast(Iterator[np.ndarray], ahead)
+            yield ahead
         except HangError:
             raise AudioFileError(path, f"cannot be read: nothing came of it for {TIME_LIMIT} s.") from None
+
+
+def _info(path: str | Path, audio_stream: int) -> Generator[AudioInfo, None, None]:
+    with AudioReader(path, audio_stream) as reader:
+        yield reader.info
 
 
 def _contents(path: str | Path, audio_stream: int) -> Generator[AudioInfo | np.ndarray, None, None]:
@@ -51,4 +80,4 @@ def _contents(path: str | Path, audio_stream: int) -> Generator[AudioInfo | np.n
         yield from reader.blocks()
 
 
-__all__ = ["read_ahead"]
+__all__ = ["read_ahead", "read_info"]

@@ -309,6 +309,24 @@ def test_a_decoder_that_hangs_is_one_line_and_the_next_song_goes_on(checkpoint, 
     assert files_of(tmp_path / "out") == ["b/accompaniment.wav", "b/vocals.wav"]
 
 
+@pytest.mark.parametrize("method", ["_open", "blocks"])
+def test_a_decoder_that_hangs_in_training_is_one_line(training_root, tmp_path, monkeypatch, capsys, method):
+    ended, usual = threading.Event(), getattr(AudioReader, method)
+
+    def hang(reader, *args):
+        if reader.path.suffix == ".wav":
+            ended.wait(60)
+        return usual(reader, *args)
+
+    monkeypatch.setattr(AudioReader, method, hang)
+    monkeypatch.setattr(reading_ahead, "TIME_LIMIT", 1)
+    assert train_here(monkeypatch, *arguments(training_root, tmp_path / "run", "--cache_dir", tmp_path / "cache")) == 2
+    ended.set()
+    # It may stand behind the progress bar.
+    (song,) = re.findall(r"train: (.+): cannot be read: nothing came of it for 1 s\.", capsys.readouterr().err)
+    assert Path(song).is_file()
+
+
 def test_a_full_disk_for_standard_input_is_one_line(checkpoint, tmp_path, monkeypatch, capfd):
     song = write_song(tmp_path / "song.wav", noise(2, 10 * RATE), RATE)
     arguments = ["unet-svs", "separate", "-", "--stem", "vocals", "--model", str(checkpoint)]
@@ -366,7 +384,7 @@ class TestTheDemo:
         import separation_job  # isort:skip
         from settings import Settings  # isort:skip
 
-        monkeypatch.setattr(separation_job, "STALL_SECONDS", 0.5)
+        monkeypatch.setattr(separation_job, "STALL_SECONDS", 3)
         monkeypatch.setattr(separation_job, "TICK_SECONDS", 0.05)
         return separation_job.SeparationJob(model, Settings())
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import datasets
 import numpy as np
 
-from modeling_unet_svs.audio_reading import AudioFileError, AudioInfo, AudioReader
-from modeling_unet_svs.reading_ahead import read_ahead
+from modeling_unet_svs.audio_reading import AudioFileError, AudioInfo
+from modeling_unet_svs.reading_ahead import read_ahead, read_info
 
 logger = logging.getLogger(__name__)
 
@@ -168,8 +168,8 @@ def file_of(reference: Mapping) -> Iterator[str]:
 
 def describe(reference: Mapping) -> AudioInfo:
     """What the file's header says, without decoding."""
-    with file_of(reference) as path, AudioReader(path, reference["audio_stream"]) as reader:
-        return reader.info
+    with file_of(reference) as path:
+        return read_info(path, reference["audio_stream"])
 
 
 def decode_reference(reference: Mapping) -> tuple[np.ndarray, int]:
