@@ -6,12 +6,16 @@ import json
 import sys
 
 import pytest
+from huggingface_hub import ModelCard
 
 from modeling_unet_svs.checkpoint_loading import load_checkpoint
 from modeling_unet_svs.onnx_export import export_onnx
+from train.arguments import TrainingArguments
+from train.mixing import MixingArguments
+from train.run_card import write_run_card
 from train.saving import save_model
 
-from .conftest import run
+from .conftest import run, small_config
 from .hub_stub import hub_stub
 from .small_training import arguments, weights_of
 
@@ -58,6 +62,19 @@ def test_it_goes_up_in_one_commit_with_all_that_a_stranger_needs(refused):
     assert "validation_sdr" in card
     assert "small.json" in card
     assert not [path for path in commit if path.startswith(("checkpoint-", "logs", "best"))]
+
+
+def test_a_card_names_all_data_and_no_path_of_the_machine(tmp_path):
+    songs = tmp_path / "my songs"
+    songs.mkdir()
+    more = {"dataset_name": "somebody/songs", "model_name_or_path": "somebody/start", "hub_model_id": HUB_ID}
+    training = TrainingArguments(stems_dir=str(songs), output_dir=str(tmp_path), musdb_dir=str(songs), **more)
+    write_run_card(tmp_path, small_config(), training, MixingArguments(), {})
+    card = ModelCard.load(tmp_path / "README.md")
+    assert "Trained with `accelerate launch train` on MUSDB18, my songs, somebody/songs;" in card.text
+    assert card.data.datasets == ["MUSDB18", "my songs", "somebody/songs"]
+    assert card.data.base_model == "somebody/start"
+    assert str(tmp_path) not in card.content
 
 
 def test_a_model_that_is_saved_anew_takes_no_graph_of_the_old_one_along(model, tmp_path):

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from huggingface_hub import HfApi
 
+from modeling_unet_svs.one_line import one_line
+
 from .commands import run_command
 
 # Of a run's folder: weights, configurations, the model's own code, its card and scores, and what `unet-svs export` has
@@ -43,9 +45,8 @@ def publish(folder: str | Path, hub_model_id: str) -> str:
         )
     # The Hub and the way to it can fail in many ways, none of which may cost the trained model.
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ValueError(
-            f"the upload to {hub_model_id} failed ({reason}); the model is in {folder}: try again with "
+            f"the upload to {hub_model_id} failed ({one_line(error)}); the model is in {folder}: try again with "
             f"python -m train.publishing {folder} {hub_model_id}"
         ) from None
     return commit.commit_url

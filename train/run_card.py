@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
@@ -66,6 +67,8 @@ def write_run_card(
         "instrumentals": training.instrumentals_dir,
     }
     data = [label for label, path in given.items() if path]
+    data += [_public(origin) for origin in (training.stems_dir, training.dataset_name) if origin]
+    start = training.model_name_or_path
     results = [
         EvalResult(
             task_type="audio-to-audio",
@@ -82,6 +85,7 @@ def write_run_card(
         pipeline_tag="audio-to-audio",
         tags=["source-separation", "singing-voice"],
         datasets=data,
+        base_model=start if start and not Path(start).exists() else None,
         model_name=name if results else None,
         eval_results=results or None,
     )
@@ -90,12 +94,19 @@ def write_run_card(
         name=name,
         stems=" and ".join(config.stems),
         sampling_rate=config.sampling_rate,
-        model_id=training.hub_model_id or folder,
+        model_id=training.hub_model_id or f"path/to/{name}",
         data=", ".join(data),
         scores="\n".join(f"| {score} | {value:.2f} |" for score, value in scores.items()),
-        arguments=json.dumps(asdict(training) | {"mixing": asdict(mixing)}, indent=1),
+        arguments=json.dumps(
+            {name: _public(value) for name, value in asdict(training).items()} | {"mixing": asdict(mixing)}, indent=1
+        ),
     )
     ModelCard(text).save(Path(folder) / "README.md")
+
+
+def _public(value: Any) -> Any:
+    """Of a path, its name alone: where it lies on the machine is nobody's business."""
+    return Path(value).resolve().name if isinstance(value, str) and Path(value).exists() else value
 
 
 __all__ = ["write_run_card"]
