@@ -210,7 +210,8 @@ class AudioReader:
             try:
                 packet = next(packets)
                 frames = packet.decode()
-            except (StopIteration, av.EOFError):
+            # The second from PyAV at the end of a file in whose middle other streams have begun.
+            except (StopIteration, IndexError, av.EOFError):
                 return
             except av.FFmpegError as error:
                 if lossless:
@@ -218,6 +219,8 @@ class AudioReader:
                 continue
             except (OSError, MemoryError) as error:  # of the disk, or of a claim of gigabytes
                 raise AudioFileError(self.path, f"cannot be read: {error}.") from None
+            except ValueError:  # the coding has changed to one that nothing decodes
+                raise AudioFileError(self.path, "has sound in it that cannot be decoded.") from None
             for frame in frames:
                 if (frame.sample_rate, frame.layout.nb_channels) != (self.info.sampling_rate, self.info.num_channels):
                     raise AudioFileError(self.path, "changes its sampling rate or channels in the middle.")

@@ -139,6 +139,30 @@ def test_the_sound_of_a_video(folder):
     assert abs(samples.shape[1] - 22_050) < 50
 
 
+def test_the_sound_of_a_video_whose_pictures_begin_late(folder):
+    """As live streams are recorded: after all that FFmpeg looks at when it opens the file."""
+    path, rate, seconds = folder / "live.flv", 22_050, 100
+    with av.open(str(path), "w", format="flv") as container:
+        sound, pictures = container.add_stream("aac", rate=rate, layout="mono"), container.add_stream("flv", rate=10)
+        pictures.width = pictures.height = 32
+        frame = av.AudioFrame.from_ndarray(0.1 * noise(1, seconds * rate), format="fltp", layout="mono")
+        frame.sample_rate, frame.pts = rate, 0
+        picture = av.VideoFrame(32, 32, "yuv420p")
+        picture.pts = 10 * seconds - 10
+        for packets in (sound.encode(frame), sound.encode(None), pictures.encode(picture), pictures.encode(None)):
+            container.mux(packets)
+    data = bytearray(path.read_bytes())
+    # The header says that there are no pictures, and the description that says otherwise is left out.
+    data[4] = 4
+    del data[13 : 13 + 11 + int.from_bytes(data[14:17], "big") + 4]
+    path.write_bytes(data)
+    with av.open(str(path)) as container:
+        assert [stream.type for stream in container.streams] == ["audio"]
+    read, read_rate = read_audio(path)
+    assert (read_rate, len(read)) == (rate, 1)
+    assert seconds * rate <= read.shape[1] <= seconds * rate + 4096
+
+
 def bad_files(folder: Path) -> dict[str, tuple[Path, str]]:
     """What is wrong with a file, and what is said of it."""
     folder.mkdir(exist_ok=True)
