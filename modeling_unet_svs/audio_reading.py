@@ -129,7 +129,7 @@ class AudioReader:
         has_mp3_length = self._has_mp3_length()
         try:
             # Without the file's name, which would let FFmpeg guess by its ending.
-            options: dict[str, Any] = {"options": {"format_whitelist": CONTAINERS}}
+            options: dict[str, Any] = {"container_options": {"format_whitelist": CONTAINERS}}
             if av.__version__ < "19":  # from then on tags may be any bytes, and `_text` finds them
                 options["metadata_errors"] = "replace"
             opened = av.open(_Nameless(self._file), "r", **options)

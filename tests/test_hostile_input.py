@@ -23,7 +23,7 @@ from modeling_unet_svs.checkpoint_loading import load_checkpoint
 from .conftest import small_config
 from .fuzz import workers
 from .fuzz.arrays import outcome_of, properties
-from .fuzz.targets import TARGETS
+from .fuzz.targets import READ, TARGETS
 from .fuzz.workers import FINDINGS, Corpus, Worker, kinds_in_turn
 
 FILES, ARRAYS = 12 * len(TARGETS), 30
@@ -40,6 +40,12 @@ def corpus(tmp_path_factory) -> Corpus:
 def worker(corpus):
     with Worker(corpus) as worker:
         yield worker
+
+
+def test_sound_files_of_all_kinds_are_read(corpus, worker):
+    for kind, songs in corpus.songs.items():
+        for song in songs:
+            assert worker.give(f"{kind}, decoded", song)[:2] == (READ, ""), kind
 
 
 def test_damaged_files_are_read_or_refused_in_one_line(corpus, worker):

@@ -16,6 +16,7 @@ MODEL_FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
 TAGS = {"title": "Für Elise", "artist": "../../etc/passwd", "comment": "日本\n🎤"}
 # Container, codec, rate and sample format of what AudioWriter does not write.
 MADE_WITH_FFMPEG = {
+    "ogg": ("ogg", "flac", 44_100, "s16"),
     "vorbis": ("ogg", "vorbis", 44_100, "fltp"),
     "opus": ("ogg", "libopus", 48_000, "flt"),
     "mkv": ("matroska", "libopus", 48_000, "flt"),
@@ -24,8 +25,17 @@ MADE_WITH_FFMPEG = {
     "wavpack": ("wv", "wavpack", 44_100, "s16p"),
     "asf": ("asf", "wmav2", 44_100, "fltp"),
     "mpegts": ("mpegts", "ac3", 48_000, "fltp"),
+    "mpeg": ("mpeg", "mp2", 48_000, "s16"),
+    "eac3": ("eac3", "eac3", 48_000, "fltp"),
+    "aac": ("adts", "aac", 44_100, "fltp"),
+    "flv": ("flv", "aac", 44_100, "fltp"),
+    "avi": ("avi", "pcm_s16le", 44_100, "s16"),
+    "caf": ("caf", "pcm_s16be", 44_100, "s16"),
+    "w64": ("w64", "pcm_s16le", 44_100, "s16"),
+    "au": ("au", "pcm_s16be", 44_100, "s16"),
+    "tta": ("tta", "tta", 44_100, "s16"),
 }
-AUDIO_KINDS = ("wav", "flac", "mp3", "ogg", "m4a", "mp4", *MADE_WITH_FFMPEG)
+AUDIO_KINDS = ("wav", "flac", "mp3", "m4a", "mp4", *MADE_WITH_FFMPEG)
 
 
 def make_seeds(folder: Path) -> dict[str, list[bytes]]:
@@ -38,7 +48,7 @@ def make_seeds(folder: Path) -> dict[str, list[bytes]]:
         Their bytes, by kind.
     """
     seeds: dict[str, list[bytes]] = {}
-    for kind in ("wav", "flac", "mp3", "ogg", "m4a"):
+    for kind in ("wav", "flac", "mp3", "m4a"):
         seeds[kind] = []
         for channels, subtype in ((1, "16"), (2, "24"), (2, "float")):
             path = folder / f"seed.{kind}"
@@ -61,7 +71,8 @@ def make_checkpoint(folder: Path) -> None:
 
 
 def _encoded(path: Path, container: str, codec: str, rate: int, sample_format: str, video: bool = False) -> bytes:
-    with av.open(str(path), "w", format=container) as opened:
+    # Or some containers would have a random number in them, and each run other files.
+    with av.open(str(path), "w", format=container, container_options={"fflags": "bitexact"}) as opened:
         picture = opened.add_stream("mpeg4", rate=10) if video else None
         if picture is not None:
             picture.width = picture.height = 32
@@ -69,7 +80,8 @@ def _encoded(path: Path, container: str, codec: str, rate: int, sample_format: s
         stream.codec_context.format, stream.bit_rate = sample_format, 128_000
         opened.metadata.update(TAGS)
         if picture is not None:
-            opened.mux([*picture.encode(av.VideoFrame(32, 32, "yuv420p")), *picture.encode(None)])
+            black = av.VideoFrame.from_ndarray(np.zeros((48, 32), dtype=np.uint8), format="yuv420p")
+            opened.mux([*picture.encode(black), *picture.encode(None)])
         samples = noise(2, rate // 4)
         if sample_format.startswith("s16"):
             samples = (samples * 32767).astype(np.int16)
