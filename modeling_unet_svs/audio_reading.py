@@ -44,6 +44,8 @@ CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udff
 TOLERATED_SHARE, TOLERATED_SECONDS = 0.01, 0.1
 # RIFF sizes from here on are what programs write that do not know the size when they begin.
 UNKNOWN_RIFF_SIZE = 0x7FFF_0000
+# In a row, before a file is given up.
+MAX_GAPS = 100
 # Of a block, at most, whatever rate a header claims.
 BLOCK_SECONDS, BLOCK_SAMPLES = 1, 1 << 18
 
@@ -89,8 +91,9 @@ class AudioInfo:
 class AudioReader:
     """An opened audio file, recognised by its content and not by its name.
 
-    Use it as a context manager. A damaged frame of a lossy file is left out, as players do; a damaged lossless file,
-    and a file that ends before the length that its header announces, are errors: a song is never shortened silently.
+    Use it as a context manager. A damaged frame of a lossy file, or a gap, is left out, as players do. A damaged
+    lossless file, one that cannot be followed to its end, and one that ends before the length that its header
+    announces are errors: a song is never shortened silently.
 
     Args:
         path: of the file, which may be a video.
@@ -205,19 +208,16 @@ class AudioReader:
 
     def _decoded(self) -> Iterator[np.ndarray]:
         lossless = self._stream.codec_context.name.startswith(LOSSLESS_CODECS)
-        packets = self._container.demux(self._stream)
-        while True:
+        for packet in self._packets():
             try:
-                packet = next(packets)
                 frames = packet.decode()
-            # The second from PyAV at the end of a file in whose middle other streams have begun.
-            except (StopIteration, IndexError, av.EOFError):
+            except av.EOFError:
                 return
             except av.FFmpegError as error:
                 if lossless:
                     raise AudioFileError(self.path, f"is damaged: {error.strerror}.") from None
                 continue
-            except (OSError, MemoryError) as error:  # of the disk, or of a claim of gigabytes
+            except MemoryError as error:  # of a claim of gigabytes
                 raise AudioFileError(self.path, f"cannot be read: {error}.") from None
             except ValueError:  # the coding has changed to one that nothing decodes
                 raise AudioFileError(self.path, "has sound in it that cannot be decoded.") from None
@@ -225,6 +225,25 @@ class AudioReader:
                 if (frame.sample_rate, frame.layout.nb_channels) != (self.info.sampling_rate, self.info.num_channels):
                     raise AudioFileError(self.path, "changes its sampling rate or channels in the middle.")
                 yield _float_samples(frame)
+
+    def _packets(self) -> Iterator[av.Packet[av.AudioStream]]:
+        num_gaps = 0
+        while num_gaps < MAX_GAPS:
+            try:
+                for packet in self._container.demux(self._stream):
+                    num_gaps = 0
+                    yield packet
+                return
+            # The second from PyAV at the end of a file in whose middle other streams have begun.
+            except (av.EOFError, IndexError):
+                return
+            except av.BlockingIOError:  # FFmpeg's "try again": a gap, such as broadcasts have
+                num_gaps += 1
+            except av.FFmpegError as error:
+                raise AudioFileError(self.path, f"is damaged: {error.strerror}.") from None
+            except (OSError, MemoryError) as error:
+                raise AudioFileError(self.path, f"cannot be read: {error}.") from None
+        raise AudioFileError(self.path, "is damaged: it has gaps and nothing between them.")
 
     def _size(self) -> int:
         return os.fstat(self._file.fileno()).st_size
