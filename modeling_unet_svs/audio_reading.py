@@ -23,7 +23,7 @@ CONTAINERS = ",".join(
     ("wav", "w64", "aiff", "caf", "au", "flac", "mp3", "ogg", "aac", "ac3", "eac3", "amr", "ape", "wv", "tta", "mpc")
     + ("mov", "matroska", "avi", "asf", "flv", "mpeg", "mpegts")
 )
-EXACT_CONTAINERS = ("wav", "w64", "aiff", "caf", "flac", "mov")
+EXACT_CONTAINERS = ("wav", "w64", "aiff", "caf", "au", "flac", "tta", "wv", "mov")
 LOSSLESS_CODECS = ("pcm_", "flac", "alac", "wavpack", "ape", "tta")
 TECHNICAL_TAGS = {
     *("major_brand", "minor_version", "compatible_brands", "encoder", "creation_time", "handler_name", "language"),
@@ -44,6 +44,8 @@ CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udff
 TOLERATED_SHARE, TOLERATED_SECONDS = 0.01, 0.1
 # RIFF sizes from here on are what programs write that do not know the size when they begin.
 UNKNOWN_RIFF_SIZE = 0x7FFF_0000
+# What a Wave64 file begins with, before its size.
+W64 = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 # In a row, before a file is given up.
 MAX_GAPS = 100
 # Of a block, at most, whatever rate a header claims.
@@ -165,7 +167,9 @@ class AudioReader:
         )
         container = self._container.format.name
         says_length = has_mp3_length if container == "mp3" else container.startswith(EXACT_CONTAINERS)
-        self._exact = duration is not None and says_length
+        # Matroska says how long the longest of its streams is.
+        is_alone = container.startswith("matroska") and len(self._container.streams) == 1
+        self._exact = (duration is not None and says_length) or is_alone
 
     def __enter__(self) -> AudioReader:
         return self
@@ -261,11 +265,13 @@ class AudioReader:
 
     def _check_riff_size(self) -> None:
         """A WAV file that was cut ends where it ends, for FFmpeg; only its header tells that something is missing."""
-        head = self._file.read(8)
+        head = self._file.read(24)
         self._file.seek(0)
-        if head[:4] != b"RIFF":
+        if head[:4] not in (b"RIFF", W64[:4]):
             return
-        announced, actual = 8 + int.from_bytes(head[4:], "little"), self._size()
+        is_long = head.startswith(W64)
+        announced = int.from_bytes(head[16:], "little") if is_long else 8 + int.from_bytes(head[4:8], "little")
+        actual = self._size()
         if announced < UNKNOWN_RIFF_SIZE and announced - actual > TOLERATED_SHARE * announced:
             raise AudioFileError(self.path, f"is truncated: {actual} bytes of the {announced} it announces.")
 

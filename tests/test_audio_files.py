@@ -17,6 +17,7 @@ from modeling_unet_svs.audio_reading import AudioFileError, AudioReader, read_au
 from modeling_unet_svs.audio_writing import FORMATS, SUBTYPES, AudioWriter, check_format
 
 from .conftest import noise, run, write_song
+from .fuzz.seeds import make_seeds
 
 LOSSLESS = ("wav", "flac", "ogg")
 STEP = {"16": 2.0**-15, "24": 2.0**-23, "float": 2.0**-23}
@@ -188,6 +189,25 @@ def test_songs_after_one_another_in_one_file_are_one_song_if_they_are_alike(fold
     path.write_bytes(songs[0] + songs[2])
     # Depending on FFmpeg's version.
     with pytest.raises(AudioFileError, match=r"is damaged: |changes its sampling rate"):
+        read_audio(path)
+
+
+@pytest.fixture(scope="module")
+def sound_files(tmp_path_factory) -> dict[str, list[bytes]]:
+    return make_seeds(tmp_path_factory.mktemp("kinds"))
+
+
+SAYS_ITS_LENGTH = ("wav", "w64", "aiff", "au", "avi", "flac", "tta", "wavpack", "alac", "mp3", "m4a", "mp4", "mkv")
+
+
+@pytest.mark.parametrize("kind", SAYS_ITS_LENGTH)
+def test_what_is_shorter_than_its_header_says_is_an_error(folder, sound_files, kind):
+    whole = sound_files[kind][0]
+    path = folder / f"download of {kind}"
+    path.write_bytes(whole)
+    read_audio(path)
+    path.write_bytes(whole[: len(whole) // 3])
+    with pytest.raises(AudioFileError, match="truncated|damaged|cannot be decoded"):
         read_audio(path)
 
 
