@@ -238,8 +238,7 @@ class AudioReader:
                     num_gaps = 0
                     yield packet
                 return
-            # The second from PyAV at the end of a file in whose middle other streams have begun.
-            except (av.EOFError, IndexError):
+            except IndexError:  # of PyAV, at the end of a file in whose middle other streams have begun
                 return
             except av.BlockingIOError:  # FFmpeg's "try again": a gap, such as broadcasts have
                 num_gaps += 1
@@ -267,10 +266,12 @@ class AudioReader:
         """A WAV file that was cut ends where it ends, for FFmpeg; only its header tells that something is missing."""
         head = self._file.read(24)
         self._file.seek(0)
-        if head[:4] not in (b"RIFF", W64[:4]):
+        if head.startswith(b"RIFF"):
+            announced = 8 + int.from_bytes(head[4:8], "little")
+        elif head.startswith(W64):
+            announced = int.from_bytes(head[16:], "little")
+        else:
             return
-        is_long = head.startswith(W64)
-        announced = int.from_bytes(head[16:], "little") if is_long else 8 + int.from_bytes(head[4:8], "little")
         actual = self._size()
         if announced < UNKNOWN_RIFF_SIZE and announced - actual > TOLERATED_SHARE * announced:
             raise AudioFileError(self.path, f"is truncated: {actual} bytes of the {announced} it announces.")

@@ -35,7 +35,7 @@ class OnnxSeparator:
         try:
             self._session = onnxruntime.InferenceSession(path, providers=providers or ["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime has a class of its own for each fault, and no common one
-            raise ValueError(f"{path} cannot be used: {one_line(error)}") from None
+            raise ValueError(one_line(f"{path} cannot be used: {error}")) from None
 
     def estimate_masks(self, magnitude: np.ndarray) -> np.ndarray:
         """The masks for patches of the mixture's magnitudes.

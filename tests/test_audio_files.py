@@ -17,7 +17,7 @@ from modeling_unet_svs.audio_reading import AudioFileError, AudioReader, read_au
 from modeling_unet_svs.audio_writing import FORMATS, SUBTYPES, AudioWriter, check_format
 
 from .conftest import noise, run, write_song
-from .fuzz.seeds import make_seeds
+from .fuzz.seeds import encoded, make_seeds
 
 LOSSLESS = ("wav", "flac", "ogg")
 STEP = {"16": 2.0**-15, "24": 2.0**-23, "float": 2.0**-23}
@@ -164,18 +164,9 @@ def test_the_sound_of_a_video_whose_pictures_begin_late(folder):
     assert seconds * rate <= read.shape[1] <= seconds * rate + 4096
 
 
-def encoded(path: Path, container: str, codec: str, rate: int, seconds: int) -> bytes:
-    with av.open(str(path), "w", format=container) as opened:
-        stream = opened.add_stream(codec, rate=rate, layout="stereo", options={"strict": "experimental"})
-        frame = av.AudioFrame.from_ndarray(0.1 * noise(2, seconds * rate), format="fltp", layout="stereo")
-        frame.sample_rate, frame.pts = rate, 0
-        opened.mux([*stream.encode(frame), *stream.encode(None)])
-    return path.read_bytes()
-
-
 def test_a_gap_in_a_broadcast_is_passed_over(folder):
     path = folder / "broadcast.ts"
-    whole = encoded(path, "mpegts", "ac3", 48_000, 10)
+    whole = encoded(path, "mpegts", "ac3", 48_000, "fltp", seconds=10)
     middle = len(whole) // 2
     path.write_bytes(whole[:middle] + bytes(300_000) + whole[middle:])
     assert abs(read_audio(path)[0].shape[1] - 480_000) < 5_000
@@ -183,7 +174,7 @@ def test_a_gap_in_a_broadcast_is_passed_over(folder):
 
 def test_songs_after_one_another_in_one_file_are_one_song_if_they_are_alike(folder):
     path = folder / "station.ogg"
-    songs = [encoded(path, "ogg", "vorbis", rate, 2) for rate in (44_100, 44_100, 48_000)]
+    songs = [encoded(path, "ogg", "vorbis", rate, "fltp", seconds=2) for rate in (44_100, 44_100, 48_000)]
     path.write_bytes(songs[0] + songs[1])
     assert abs(read_audio(path)[0].shape[1] - 4 * 44_100) < 5_000
     path.write_bytes(songs[0] + songs[2])

@@ -14,7 +14,7 @@ from ..conftest import make_model, noise, small_config
 
 MODEL_FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
 TAGS = {"title": "Für Elise", "artist": "../../etc/passwd", "comment": "日本\n🎤"}
-# Container, codec, rate and sample format of what AudioWriter does not write.
+# Container, codec, rate and sample format of what AudioWriter does not write, or not twice alike.
 MADE_WITH_FFMPEG = {
     "ogg": ("ogg", "flac", 44_100, "s16"),
     "vorbis": ("ogg", "vorbis", 44_100, "fltp"),
@@ -56,8 +56,8 @@ def make_seeds(folder: Path) -> dict[str, list[bytes]]:
                 writer.write(noise(channels, 11_025))
             seeds[kind].append(path.read_bytes())
     for kind, (container, codec, rate, sample_format) in MADE_WITH_FFMPEG.items():
-        seeds[kind] = [_encoded(folder / f"seed.{kind}", container, codec, rate, sample_format)]
-    seeds["mp4"] = [_encoded(folder / "seed.mp4", "mp4", "aac", 44_100, "fltp", video=True)]
+        seeds[kind] = [encoded(folder / f"seed.{kind}", container, codec, rate, sample_format)]
+    seeds["mp4"] = [encoded(folder / "seed.mp4", "mp4", "aac", 44_100, "fltp", video=True)]
     return seeds
 
 
@@ -70,7 +70,29 @@ def make_checkpoint(folder: Path) -> None:
     save_model(make_model(small_config(hidden_sizes=(2, 4, 4), num_frames=16, context_frames=4)), folder)
 
 
-def _encoded(path: Path, container: str, codec: str, rate: int, sample_format: str, video: bool = False) -> bytes:
+def encoded(
+    path: Path,
+    container: str,
+    codec: str,
+    rate: int,
+    sample_format: str,
+    seconds: float = 0.25,
+    video: bool = False,
+) -> bytes:
+    """Makes a stereo file of noise.
+
+    Args:
+        path: of the file.
+        container: FFmpeg's name of it.
+        codec: FFmpeg's name of it.
+        rate: in Hz.
+        sample_format: that the codec takes.
+        seconds: of noise.
+        video: whether there is a picture, too.
+
+    Returns:
+        The file's bytes.
+    """
     # Or some containers would have a random number in them, and each run other files.
     with av.open(str(path), "w", format=container, container_options={"fflags": "bitexact"}) as opened:
         picture = opened.add_stream("mpeg4", rate=10) if video else None
@@ -82,7 +104,7 @@ def _encoded(path: Path, container: str, codec: str, rate: int, sample_format: s
         if picture is not None:
             black = av.VideoFrame.from_ndarray(np.zeros((48, 32), dtype=np.uint8), format="yuv420p")
             opened.mux([*picture.encode(black), *picture.encode(None)])
-        samples = noise(2, rate // 4)
+        samples = noise(2, int(rate * seconds))
         if sample_format.startswith("s16"):
             samples = (samples * 32767).astype(np.int16)
         samples = samples if sample_format.endswith("p") else np.ascontiguousarray(samples.T).reshape(1, -1)
@@ -92,4 +114,4 @@ def _encoded(path: Path, container: str, codec: str, rate: int, sample_format: s
     return path.read_bytes()
 
 
-__all__ = ["AUDIO_KINDS", "MODEL_FILES", "make_checkpoint", "make_seeds"]
+__all__ = ["AUDIO_KINDS", "MODEL_FILES", "encoded", "make_checkpoint", "make_seeds"]
