@@ -4,7 +4,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .auto_classes import register_on_import
+from .registration import register_on_import
 
 if TYPE_CHECKING:
     from .audio_reading import AudioFileError
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .feature_extraction_unet_svs import UNetSVSFeatureExtractor
     from .modeling_unet_svs import UNetSVSModel, UNetSVSOutput
     from .pipeline_unet_svs import UNetSVSPipeline
-    from .stream import SeparationStream
+    from .separation import SeparationStream
 
 __version__ = "0.1.0"
 
@@ -22,7 +22,7 @@ DEFAULT_CHECKPOINT = str(Path(__file__).parent / "checkpoint")
 # Imported when they are asked for: torch and transformers take seconds.
 _MODULES = {
     "AudioFileError": "audio_reading",
-    "SeparationStream": "stream",
+    "SeparationStream": "separation",
     "UNetSVSConfig": "configuration_unet_svs",
     "UNetSVSFeatureExtractor": "feature_extraction_unet_svs",
     "UNetSVSModel": "modeling_unet_svs",

@@ -1,6 +1,6 @@
 """`python -m modeling_unet_svs` is `unet-svs`."""
 
-from .cli import main
+from .command.cli import main
 
 if __name__ == "__main__":
     main()

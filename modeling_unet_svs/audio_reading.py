@@ -50,6 +50,14 @@ W64 = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 MAX_GAPS = 100
 # Of a block, at most, whatever rate a header claims.
 BLOCK_SECONDS, BLOCK_SAMPLES = 1, 1 << 18
+# It may repeat all that the library was given.
+LONGEST_REASON = 400
+
+
+def one_line(error: BaseException | str) -> str:
+    """The text of an error, for a line of our own."""
+    line = " ".join(str(error).split()) or type(error).__name__
+    return line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]} ..."
 
 
 class AudioFileError(ValueError):
@@ -347,6 +355,3 @@ def read_audio(path: str | Path, audio_stream: int = 0) -> tuple[np.ndarray, int
     """
     with AudioReader(path, audio_stream) as reader:
         return np.concatenate(list(reader.blocks()), axis=1), reader.info.sampling_rate
-
-
-__all__ = ["AudioFileError", "AudioInfo", "AudioReader", "read_audio"]

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
-from .resampling import MAX_SAMPLING_RATE, MIN_SAMPLING_RATE
+from .separation import MAX_SAMPLING_RATE, MIN_SAMPLING_RATE
 
 # Of a patch: 250 times the paper's. Beyond it, a few wrong digits would take all memory.
 MAX_PATCH_VALUES = 1 << 24

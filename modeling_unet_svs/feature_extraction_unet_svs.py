@@ -9,8 +9,7 @@ import torch
 from transformers import BatchFeature, SequenceFeatureExtractor
 from transformers.utils import PaddingStrategy, TensorType
 
-from .resampling import MAX_SAMPLING_RATE
-from .stream import MAX_SAMPLE, as_float32
+from .separation import MAX_SAMPLE, MAX_SAMPLING_RATE, as_float32
 
 
 class UNetSVSFeatureExtractor(SequenceFeatureExtractor):

@@ -15,10 +15,48 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from .configuration_unet_svs import UNetSVSConfig
-from .losses import LOSSES
-from .separation import Waveform, separate
-from .spectrogram import fold_bands, magnitude_of, overlap_add, stft, unfold_bands
-from .stream import DEFAULT_BATCH_SIZE, SeparationStream
+from .network import fold_bands, magnitude_of, overlap_add, stft, unfold_bands
+from .separation import DEFAULT_BATCH_SIZE, SeparationStream, Waveform, separate
+
+# Energy of a mixture that is digital silence, so that a division by it overflows nothing.
+SILENT_ENERGY = 1e-9
+# Of the mixture's energy, 30 dB below it: an error that nobody hears, or a silent target, need not get smaller still.
+INAUDIBLE_ERROR = 1e-3
+
+
+def magnitude_l1(
+    masks: torch.Tensor,
+    mixture: torch.Tensor,
+    magnitude: torch.Tensor,
+    targets: torch.Tensor,
+    scale: torch.Tensor,
+    inside: torch.Tensor,
+) -> torch.Tensor:
+    """L1 distance of magnitudes, ‖mask ⊙ |mixture| - |target|‖₁, mean over all bins (section 3.2 of the paper)."""
+    distance = (masks * magnitude[:, None] - magnitude_of(targets)).abs().mean(dim=(1, 2, 4))
+    return (distance / scale[:, 0, 0] * inside).sum() / inside.sum().clamp(min=1)
+
+
+def log_mse(
+    masks: torch.Tensor,
+    mixture: torch.Tensor,
+    magnitude: torch.Tensor,
+    targets: torch.Tensor,
+    scale: torch.Tensor,
+    inside: torch.Tensor,
+) -> torch.Tensor:
+    """Logarithm of each item's squared error over the mixture's energy: the score SDR, but for overlapping frames."""
+    mixture, energy = mixture[:, None], magnitude[:, None].square()
+    overlap = mixture.real * targets.real + mixture.imag * targets.imag
+    # A real mask turns no phase: |m X - V|² = m² |X|² - 2 m Re(X* V) + |V|².
+    error = masks * (masks * energy - 2 * overlap) + targets.real.square() + targets.imag.square()
+    counted = inside[:, None, None, :, None]
+    mixture_energy = (energy * counted).sum(dim=(2, 3, 4)).clamp(min=SILENT_ENERGY)
+    return torch.log((error * counted).sum(dim=(2, 3, 4)) / mixture_energy + INAUDIBLE_ERROR).mean()
+
+
+LOSSES: dict[str, Callable[..., torch.Tensor]] = {"magnitude_l1": magnitude_l1, "log_mse": log_mse}
+
 
 MASK_ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "sigmoid": torch.sigmoid,
@@ -337,5 +375,3 @@ def _evaluation(model: nn.Module) -> Iterator[None]:
 
 
 UNetSVSModel.register_for_auto_class("AutoModel")
-
-__all__ = ["UNetSVSModel", "UNetSVSOutput"]

@@ -2,16 +2,324 @@
 
 from __future__ import annotations
 
+import math
+import numbers
+import sys
+from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
-from .patches import SourceEstimator
-from .stream import DEFAULT_BATCH_SIZE, SeparationStream, as_float32
-
 if TYPE_CHECKING:
     import torch
+
+    from .configuration_unet_svs import UNetSVSConfig
+    from .onnx.runner import GraphDescription
+
+
+class SampleQueue:
+    """First samples in, first samples out; costs no more than the samples that are waiting."""
+
+    def __init__(self, num_channels: int):
+        self._blocks: deque[np.ndarray] = deque()
+        self._num_channels = num_channels
+        self._num_samples = 0
+
+    def __len__(self) -> int:
+        return self._num_samples
+
+    def put(self, block: np.ndarray) -> None:
+        """Appends samples."""
+        if block.shape[1]:
+            self._blocks.append(block)
+            self._num_samples += block.shape[1]
+
+    def get(self, num_samples: int) -> np.ndarray:
+        """Removes the first samples."""
+        parts = [np.zeros((self._num_channels, 0), dtype=np.float32)]
+        self._num_samples -= num_samples
+        while num_samples > 0:
+            block = self._blocks.popleft()
+            if block.shape[1] > num_samples:
+                self._blocks.appendleft(block[:, num_samples:])
+                block = block[:, :num_samples]
+            parts.append(block)
+            num_samples -= block.shape[1]
+        return parts[1] if len(parts) == 2 else np.concatenate(parts, axis=1)
+
+
+try:
+    import soxr
+except ImportError:  # a model loaded as remote code runs at its own rate without it
+    soxr = None
+
+MIN_SAMPLING_RATE = 4_000
+MAX_SAMPLING_RATE = 192_000
+# Samples of the lower of two rates that soxr keeps to itself at most; 1,400 were measured over all kinds of ratios.
+MAX_HELD_SAMPLES = 2048
+
+
+class Resampler:
+    """Converts the sampling rate of a stream; any blocks give the same samples as the whole at once."""
+
+    def __init__(self, input_rate: int, output_rate: int, num_channels: int):
+        self._stream = None
+        if input_rate != output_rate:
+            if soxr is None:
+                raise ImportError(f"resampling {input_rate} Hz to {output_rate} Hz needs soxr: pip install soxr")
+            self._stream = soxr.ResampleStream(input_rate, output_rate, num_channels, dtype="float32", quality="HQ")
+
+    def push(self, block: np.ndarray, last: bool = False) -> np.ndarray:
+        """Takes a block and gives what is ready."""
+        if self._stream is None:
+            return block
+        return self._stream.resample_chunk(np.ascontiguousarray(block.T), last=last).T
+
+
+def hann_window(n_fft: int) -> np.ndarray:
+    """Periodic Hann window, the analysis and the synthesis window."""
+    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)).astype(np.float32)
+
+
+def synthesis_envelope(n_fft: int, hop_length: int) -> np.ndarray:
+    """Sum of all squared windows over one hop, by which added-up frames are divided where every frame is there."""
+    padded = np.pad(hann_window(n_fft) ** 2, (0, -n_fft % hop_length))
+    return padded.reshape(-1, hop_length).sum(0)
+
+
+class SourceEstimator(Protocol):
+    """What separates patches, in whatever runtime."""
+
+    @property
+    def config(self) -> UNetSVSConfig | GraphDescription:
+        """Says the rate, the spectrogram and the stems."""
+
+    def estimate_sources(self, waveform: np.ndarray, num_patches: int) -> np.ndarray:
+        """The sources of the frames that neighbouring patches keep."""
+
+
+class PatchSeparator:
+    """Estimates the sources of a stream whose rate and channels are the model's."""
+
+    def __init__(self, model: SourceEstimator, num_groups: int, batch_size: int):
+        self.model, self.num_groups, self.batch_size = model, num_groups, batch_size
+        config = model.config
+        self._overlap = config.n_fft - config.hop_length
+        self._patch_samples = (config.num_frames - 2 * config.context_frames) * config.hop_length
+        self._context_samples = config.context_frames * config.hop_length
+        num_rows = num_groups * config.num_channels
+        self._queue = SampleQueue(num_rows)
+        self._history = np.zeros((num_rows, self._context_samples + self._overlap), dtype=np.float32)
+        self._tail = np.zeros((num_groups, len(config.sources), config.num_channels, self._overlap), dtype=np.float32)
+        self._envelope = synthesis_envelope(config.n_fft, config.hop_length)
+        # The first frame begins before the first sample, so that every sample has all the frames that can hold it.
+        self._before_first = self._overlap
+        self._num_pushed = self._num_estimated = 0
+
+    @property
+    def latency(self) -> int:
+        """Samples that have to follow a sample, at most, before its stems are given."""
+        return self.batch_size * self._patch_samples + self._context_samples + self._overlap
+
+    def push(self, block: np.ndarray) -> np.ndarray:
+        """Takes samples and gives the sources of those that are complete."""
+        self._queue.put(block)
+        self._num_pushed += block.shape[1]
+        estimates = []
+        while len(self._queue) >= self._missing_samples(self.batch_size):
+            estimates.append(self._separate(self.batch_size))
+        return self._join(estimates)
+
+    def flush(self) -> np.ndarray:
+        """Gives the sources of all samples not given yet."""
+        waiting = self._queue.get(len(self._queue))
+        num_before = min(self._num_pushed - waiting.shape[1], self._history.shape[1])
+        end = np.concatenate([self._history[:, self._history.shape[1] - num_before :], waiting], axis=1)
+        self._queue.put(waiting)
+        estimates = []
+        while self._num_estimated < self._num_pushed:
+            rest = self._num_pushed - self._num_estimated + self._before_first
+            num_patches = min(self.batch_size, -(-rest // self._patch_samples))
+            missing = max(self._missing_samples(num_patches) - len(self._queue), 0)
+            if missing:
+                end = np.pad(end, ((0, 0), (0, missing)), mode="symmetric")
+                self._queue.put(end[:, end.shape[1] - missing :])
+            estimates.append(self._separate(num_patches))
+        surplus = self._num_estimated - self._num_pushed
+        joined = self._join(estimates)
+        return joined[..., : joined.shape[-1] - surplus] if surplus > 0 else joined
+
+    def _missing_samples(self, num_patches: int) -> int:
+        """Samples beyond those already seen that the next patches, with their context, need."""
+        needed = num_patches * self._patch_samples + 2 * self._context_samples + self._overlap
+        return needed - self._history.shape[1]
+
+    def _separate(self, num_patches: int) -> np.ndarray:
+        """Sources of the next patches, `(num_groups, num_sources, num_channels, complete samples)`."""
+        config = self.model.config
+        num_samples = num_patches * self._patch_samples
+        samples = np.concatenate([self._history, self._queue.get(self._missing_samples(num_patches))], axis=1)
+        self._history = samples[:, num_samples:]
+        waveform = samples.reshape(self.num_groups, config.num_channels, -1)
+        estimated = self.model.estimate_sources(waveform, num_patches)
+        estimated[..., : self._overlap] += self._tail
+        self._tail = estimated[..., num_samples:].copy()
+        by_hop = estimated[..., :num_samples].reshape(*estimated.shape[:-1], -1, config.hop_length) / self._envelope
+        skipped = min(self._before_first, num_samples)
+        self._before_first -= skipped
+        self._num_estimated += num_samples - skipped
+        return by_hop.reshape(*estimated.shape[:-1], num_samples)[..., skipped:]
+
+    def _join(self, estimates: list[np.ndarray]) -> np.ndarray:
+        empty = np.zeros((*self._tail.shape[:3], 0), dtype=np.float32)
+        return estimates[0] if len(estimates) == 1 else np.concatenate([empty, *estimates], axis=-1)
+
+
+MAX_CHANNELS = 64
+DEFAULT_BATCH_SIZE = 4
+# Beyond it, sums of squares and of whole patches are no longer finite.
+MAX_SAMPLE = 1e15
+
+
+class SeparationStream:
+    """Takes blocks of a mixture and gives blocks of its stems; made by [`UNetSVSModel.stream`].
+
+    The stems that come out, one after the other, are those of [`UNetSVSModel.separate`] at the same `batch_size`,
+    however the mixture is cut into blocks. Memory does not grow with the length of the stream.
+
+    Args:
+        model: [`UNetSVSModel`], in whose evaluation mode all is done, or an [`OnnxSeparator`].
+        sampling_rate: of mixture and stems in Hz, 4000 to 192000.
+        num_channels: of mixture and stems. A model of fewer channels takes them in turn; where its channels are not
+            filled, the last is repeated.
+        batch_size: patches that the network takes at once: more is faster on long streams and needs more memory.
+
+    Raises:
+        ValueError: a rate, a number of channels or a batch size out of range.
+    """
+
+    def __init__(
+        self, model: SourceEstimator, sampling_rate: int, num_channels: int, batch_size: int = DEFAULT_BATCH_SIZE
+    ):
+        if not _is_whole(sampling_rate, MIN_SAMPLING_RATE, MAX_SAMPLING_RATE):
+            raise ValueError(
+                f"sampling_rate is {sampling_rate}: use a whole number of Hz from {MIN_SAMPLING_RATE} to "
+                f"{MAX_SAMPLING_RATE}."
+            )
+        if not _is_whole(num_channels, 1, MAX_CHANNELS):
+            raise ValueError(
+                f"the waveform has {num_channels} channels: use 1 to {MAX_CHANNELS}, in shape (channels, samples)."
+            )
+        if not _is_whole(batch_size, 1, sys.maxsize):
+            raise ValueError(f"batch_size is {batch_size}: use a whole number, 1 or more.")
+        num_channels, batch_size = int(num_channels), int(batch_size)
+        config = model.config
+        self.model, self.sampling_rate, self.num_channels = model, int(sampling_rate), num_channels
+        num_groups = math.ceil(num_channels / config.num_channels)
+        self._num_repeated = num_groups * config.num_channels - num_channels
+        self._to_model_rate = Resampler(self.sampling_rate, config.sampling_rate, num_channels)
+        self._separator = PatchSeparator(model, num_groups, batch_size)
+        self._from_model_rate = Resampler(config.sampling_rate, self.sampling_rate, len(config.sources) * num_channels)
+        self._mixture = SampleQueue(num_channels)
+        self._flushed = False
+
+    @property
+    def latency(self) -> int:
+        """Samples that have to follow a sample, at most, before its stems are given."""
+        model_rate = self.model.config.sampling_rate
+        if self.sampling_rate == model_rate:
+            return self._separator.latency
+        held_seconds = 2 * MAX_HELD_SAMPLES / min(self.sampling_rate, model_rate)
+        return math.ceil((self._separator.latency / model_rate + held_seconds) * self.sampling_rate)
+
+    def push(self, block: np.ndarray | torch.Tensor) -> dict[str, np.ndarray] | None:
+        """Takes the next samples of the mixture.
+
+        Args:
+            block: `(num_channels, num_samples)` or, for one channel, `(num_samples,)`; floating point with full scale
+                1, or integer PCM. Any number of samples.
+
+        Returns:
+            The next samples of each stem, float32 `(num_channels, any number)`; `None` where none are complete.
+
+        Raises:
+            ValueError: another number of channels, or samples that are NaN or infinite.
+            RuntimeError: after `flush`.
+        """
+        if self._flushed:
+            raise RuntimeError("this stream was flushed: make another one for the next song.")
+        block = as_float32(block)
+        if block.ndim == 1 and self.num_channels == 1:
+            block = block[None]
+        if block.ndim != 2 or len(block) != self.num_channels:
+            raise ValueError(
+                f"the block has shape {block.shape}: use ({self.num_channels}, num_samples) in this stream."
+            )
+        self._mixture.put(block)
+        stems = self._stems(self._estimate(block, last=False))
+        return stems if next(iter(stems.values())).shape[1] else None
+
+    def flush(self) -> dict[str, np.ndarray]:
+        """Ends the stream.
+
+        Returns:
+            The samples of each stem that `push` has not given, float32 `(num_channels, any number)`.
+        """
+        self._flushed = True
+        estimated = self._estimate(np.zeros((self.num_channels, 0), dtype=np.float32), last=True)
+        # A resampler's output can be a few samples shorter than its input was.
+        missing = len(self._mixture) - estimated.shape[2]
+        return self._stems(np.pad(estimated, ((0, 0), (0, 0), (0, max(missing, 0)))))
+
+    def _estimate(self, block: np.ndarray, last: bool) -> np.ndarray:
+        """Sources at the stream's rate, `(num_sources, num_channels, any number of samples)`."""
+        resampled = self._to_model_rate.push(block, last)
+        repeated = (
+            np.pad(resampled, ((0, self._num_repeated), (0, 0)), mode="edge") if self._num_repeated else resampled
+        )
+        estimated = self._separator.push(repeated)
+        if last:
+            estimated = np.concatenate([estimated, self._separator.flush()], axis=-1)
+        num_groups, num_sources, num_channels, num_samples = estimated.shape
+        rows = estimated.transpose(1, 0, 2, 3).reshape(num_sources, num_groups * num_channels, num_samples)
+        kept = rows[:, : self.num_channels].reshape(num_sources * self.num_channels, num_samples)
+        resampled = self._from_model_rate.push(kept, last)
+        return resampled.reshape(num_sources, self.num_channels, resampled.shape[1])
+
+    def _stems(self, estimated: np.ndarray) -> dict[str, np.ndarray]:
+        config = self.model.config
+        num_samples = min(estimated.shape[2], len(self._mixture))
+        mixture = self._mixture.get(num_samples)
+        stems = dict(zip(config.sources, np.ascontiguousarray(estimated[..., :num_samples])))
+        if config.residual:
+            stems[config.residual] = mixture - sum(stems.values())
+        return stems
+
+
+def _is_whole(value: object, lowest: int, highest: int) -> bool:
+    return isinstance(value, numbers.Real) and lowest <= float(value) <= highest and float(value).is_integer()
+
+
+def as_float32(waveform: np.ndarray | torch.Tensor | list[Any]) -> np.ndarray:
+    """A copy of a waveform as finite float32, full scale 1."""
+    if hasattr(waveform, "detach"):  # a tensor: PyTorch is not imported for the question
+        waveform = waveform.detach().cpu()
+        waveform = (waveform.float() if str(waveform.dtype) == "torch.bfloat16" else waveform).numpy()
+    waveform = np.asarray(waveform)
+    if waveform.dtype.kind == "i":
+        return (waveform / -float(np.iinfo(waveform.dtype).min)).astype(np.float32)
+    if waveform.dtype.kind != "f":
+        raise ValueError(f"the waveform's type is {waveform.dtype}: use floating point or signed integers.")
+    with np.errstate(over="ignore"):
+        samples = np.array(waveform, dtype=np.float32, order="C")
+    if not np.isfinite(samples).all():
+        index = int(np.argmin(np.isfinite(samples).reshape(-1)))
+        raise ValueError(f"the waveform is not finite: {waveform.reshape(-1)[index]} at its value number {index}.")
+    if samples.size and max(samples.max(), -samples.min()) > MAX_SAMPLE:
+        raise ValueError(f"the waveform has samples beyond {MAX_SAMPLE:g}, where full scale is 1: it is no sound.")
+    return samples
+
 
 Waveform: TypeAlias = "np.ndarray | torch.Tensor"
 BLOCK_SECONDS = 10
@@ -24,21 +332,7 @@ def separate(
     batch_size: int = DEFAULT_BATCH_SIZE,
     progress_callback: Callable[[int, int], None] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Takes a mixture apart; see [`UNetSVSModel.separate`].
-
-    Args:
-        model: that separates.
-        waveform: `(num_samples,)`, `(num_channels, num_samples)` or `(batch, num_channels, num_samples)`.
-        sampling_rate: in Hz.
-        batch_size: patches that the network takes at once.
-        progress_callback: called with the samples done and all samples.
-
-    Returns:
-        A stem of the waveform's shape, float32, for each name in `config.stems`.
-
-    Raises:
-        ValueError: a waveform, rate or batch size that cannot be used; the message says which.
-    """
+    """Takes a mixture apart; see [`UNetSVSModel.separate`]."""
     mixture = as_float32(waveform)
     if mixture.ndim not in (1, 2, 3) or mixture.size == 0:
         raise ValueError(
@@ -70,6 +364,3 @@ def _store(stems: dict[str, np.ndarray], index: int, start: int, blocks: dict[st
     for name, block in blocks.items():
         stems[name][index, :, start : start + block.shape[1]] = block
     return start + block.shape[1]
-
-
-__all__ = ["Waveform", "separate"]

@@ -30,8 +30,11 @@ from page import STATIC, build_page  # noqa: E402
 from result_folders import ResultFolders  # noqa: E402
 from settings import Settings  # noqa: E402
 
-from modeling_unet_svs.checkpoint_loading import load_checkpoint  # noqa: E402
-from modeling_unet_svs.devices import choose_device, choose_dtype  # noqa: E402
+from modeling_unet_svs.command.checkpoint import (  # noqa: E402
+    choose_device,
+    choose_dtype,
+    load_checkpoint,  # noqa: E402
+)
 
 # For downloads and all else that is quick.
 MORE_THREADS = 16

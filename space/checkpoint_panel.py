@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from modeling_unet_svs import DEFAULT_CHECKPOINT, UNetSVSModel
-from modeling_unet_svs.checkpoint_info import describe_checkpoint
+from modeling_unet_svs.command.checkpoint import describe_checkpoint
 
 
 def checkpoint_html(name: str, model: UNetSVSModel) -> str:

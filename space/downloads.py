@@ -8,8 +8,8 @@ from pathlib import Path
 from separation_job import SeparatedSong
 from song_check import SongError
 
+from modeling_unet_svs.audio.writing import AudioWriter, check_format
 from modeling_unet_svs.audio_reading import AudioFileError, AudioReader
-from modeling_unet_svs.audio_writing import AudioWriter, check_format
 
 FORMATS = ("wav", "flac", "mp3")
 ALL_STEMS = "all"

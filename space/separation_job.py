@@ -19,8 +19,8 @@ from turns import Turns
 
 from modeling_unet_svs import UNetSVSModel
 from modeling_unet_svs.audio_reading import AudioFileError, AudioInfo
-from modeling_unet_svs.file_names import safe_name
-from modeling_unet_svs.file_separation import separate_file
+from modeling_unet_svs.command.file_separation import separate_file
+from modeling_unet_svs.command.songs import safe_name
 
 # How often a page hears of the progress, and how long a cancelled page waits at most.
 TICK_SECONDS = 0.4

@@ -13,7 +13,7 @@ from picture_rows import NUM_ROWS, mean_between, row_edges
 from PIL import Image
 
 from modeling_unet_svs.audio_reading import AudioReader
-from modeling_unet_svs.sample_queue import SampleQueue
+from modeling_unet_svs.separation import SampleQueue
 
 NUM_COLUMNS = 1000
 # Frames that are averaged in a column at most: a long song costs no more than a short one.

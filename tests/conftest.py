@@ -14,8 +14,8 @@ import torch
 from hypothesis import settings
 
 from modeling_unet_svs import UNetSVSConfig, UNetSVSModel
-from modeling_unet_svs.audio_writing import AudioWriter
-from train.saving import save_model
+from modeling_unet_svs.audio.writing import AudioWriter
+from train.checkpoints import save_model
 
 from . import library_suites
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from train.folder_layouts import STEM_STREAMS
-from train.songs import MUSDB18_VALIDATION
+from train.data.folders import MUSDB18_VALIDATION, STEM_STREAMS
 
 from .conftest import noise, write_song
 

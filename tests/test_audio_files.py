@@ -13,8 +13,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from modeling_unet_svs.audio.writing import FORMATS, SUBTYPES, AudioWriter, check_format
 from modeling_unet_svs.audio_reading import AudioFileError, AudioReader, read_audio
-from modeling_unet_svs.audio_writing import FORMATS, SUBTYPES, AudioWriter, check_format
 
 from .conftest import noise, run, write_song
 from .fuzz.seeds import encoded, make_seeds
@@ -270,7 +270,7 @@ def test_nothing_is_left_of_a_file_whose_writing_failed(tmp_path):
 @pytest.mark.faults
 def test_a_full_disk_is_one_clear_line_and_leaves_nothing(tmp_path):
     code = (
-        "import resource, sys, signal, numpy as np; from modeling_unet_svs.audio_writing import AudioWriter;"
+        "import resource, sys, signal, numpy as np; from modeling_unet_svs.audio.writing import AudioWriter;"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (100000, 100000))\n"
         "with AudioWriter(sys.argv[1], 44100, 1) as writer:\n"
         "    for _ in range(10): writer.write(np.zeros((1, 44100), dtype=np.float32))\n"
@@ -304,7 +304,7 @@ def test_no_system_ffmpeg_is_needed(tmp_path):
     song = write_song(tmp_path / "song.mp3", noise(2, 44_100))
     code = (
         "import sys; from modeling_unet_svs.audio_reading import read_audio;"
-        "from modeling_unet_svs.audio_writing import AudioWriter;"
+        "from modeling_unet_svs.audio.writing import AudioWriter;"
         "waveform, rate = read_audio(sys.argv[1]);"
         "writer = AudioWriter(sys.argv[1] + '.m4a', rate, 2); writer.__enter__(); writer.write(waveform);"
         "writer.__exit__(None, None, None); print(read_audio(sys.argv[1] + '.m4a')[0].shape)"

@@ -8,16 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from train.augmentations import (
-    ChannelSwap,
-    CodecBand,
-    Gain,
-    LowPass,
-    Panning,
-    Polarity,
-    Sometimes,
-    Speed,
-)
+from train.data.augmentations import ChannelSwap, CodecBand, Gain, LowPass, Panning, Polarity, Sometimes, Speed
 
 from .conftest import noise
 

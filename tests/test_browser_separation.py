@@ -13,7 +13,7 @@ import pytest
 
 from modeling_unet_svs import DEFAULT_CHECKPOINT, UNetSVSModel
 from modeling_unet_svs.audio_reading import read_audio
-from modeling_unet_svs.onnx_export import export_onnx
+from modeling_unet_svs.onnx.export import export_onnx
 
 from .browsers import WATCH_FRAMES, WIDTHS, assert_accessible, opened_page, running_browser, served
 from .conftest import ROOT, noise, write_song

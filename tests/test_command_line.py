@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from modeling_unet_svs.audio_reading import AudioReader, read_audio
-from modeling_unet_svs.cli import main
+from modeling_unet_svs.command.cli import main
 
 from .conftest import noise, run, write_song
 from .test_audio_files import bad_files
@@ -366,7 +366,7 @@ def test_what_cannot_be_exported_is_one_line(command, checkpoint, monkeypatch):
     done = command("export", "--output", "graphs", "nowhere")
     assert done.returncode == USAGE
     assert_one_line(done.stderr, "model nowhere")
-    monkeypatch.setitem(sys.modules, "modeling_unet_svs.onnx_export", None)
+    monkeypatch.setitem(sys.modules, "modeling_unet_svs.onnx.export", None)
     done = command("export", "--output", "graphs", checkpoint)
     assert done.returncode == USAGE
     assert_one_line(done.stderr, 'pip install "unet-svs[export]"')

@@ -18,11 +18,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from train import decoded_cache
-from train.content_fingerprints import ContentFingerprints
-from train.decoded_cache import decode_songs, open_stem
-from train.song_collections import load_song_collection
-from train.songs import load_mir1k, load_musdb18
+from train.data import cache as decoded_cache
+from train.data.cache import ContentFingerprints, decode_songs, open_stem
+from train.data.folders import load_mir1k, load_musdb18, load_song_collection
 
 from . import hub_data_sets as hub
 from .conftest import write_song
@@ -225,7 +223,7 @@ def test_a_broken_song_is_named_or_left_out(tmp_path, how, caplog):
 
 
 def test_mono_stems_are_made_stereo_and_that_is_said_once(tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr("train.stem_references._said", set())
+    monkeypatch.setattr("train.data.songs._said", set())
     for song in TRAIN_SONGS[:2]:
         stems = stems_of(song)
         write_song(tmp_path / song / "vocals.wav", stems["vocals"][:1], RATE)

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from transformers import AutoFeatureExtractor, AutoModel, pipeline
 
 from modeling_unet_svs import DEFAULT_CHECKPOINT, UNetSVSConfig, UNetSVSModel
-from modeling_unet_svs.checkpoint_loading import load_card, load_checkpoint
+from modeling_unet_svs.command.checkpoint import load_card, load_checkpoint
 
 from .conftest import ROOT, noise, run
 

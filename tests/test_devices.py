@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from modeling_unet_svs import DEFAULT_CHECKPOINT, devices
+from modeling_unet_svs import DEFAULT_CHECKPOINT
 from modeling_unet_svs.audio_reading import read_audio
-from modeling_unet_svs.checkpoint_loading import load_checkpoint
-from modeling_unet_svs.devices import choose_device, choose_dtype
-from train.scores import sdr
+from modeling_unet_svs.command import checkpoint as devices
+from modeling_unet_svs.command.checkpoint import choose_device, choose_dtype, load_checkpoint
+from train.evaluation.scores import sdr
 
 CPU = torch.device("cpu")
 

@@ -13,12 +13,11 @@ import scipy.signal
 from modeling_unet_svs import DEFAULT_CHECKPOINT
 from modeling_unet_svs.audio_reading import read_audio
 from train import evaluate as evaluation
+from train.arguments import EvaluationArguments
 from train.evaluate import FAILED, USAGE, evaluate, main
-from train.evaluation_arguments import EvaluationArguments
-from train.evaluation_songs import load_songs, read_stems
-from train.protocols import PROTOCOLS, SeparatedSong
-from train.scores import museval_metrics
-from train.separators import load_separator
+from train.evaluation.scores import PROTOCOLS, SeparatedSong, museval_metrics
+from train.evaluation.separators import load_separator
+from train.evaluation.songs import load_songs, read_stems
 
 from .conftest import ROOT, noise, run, write_song
 from .data_sets import make_mir1k, make_musdb18, make_stem_file, stems_of

@@ -20,12 +20,16 @@ from pathlib import Path
 
 import pytest
 
-from modeling_unet_svs import audio_writing, background, file_separation, reading_ahead, stem_file
+from modeling_unet_svs.audio import reading_ahead
+from modeling_unet_svs.audio import reading_ahead as background
+from modeling_unet_svs.audio import writing as audio_writing
+from modeling_unet_svs.audio.writing import AudioWriter
 from modeling_unet_svs.audio_reading import AudioFileError, AudioReader, read_audio
-from modeling_unet_svs.audio_writing import AudioWriter
-from modeling_unet_svs.batch_separation import separate_all
-from modeling_unet_svs.cli import main
-from train.saving import save_model
+from modeling_unet_svs.command import file_separation
+from modeling_unet_svs.command import file_separation as stem_file
+from modeling_unet_svs.command.batch import separate_all
+from modeling_unet_svs.command.cli import main
+from train.checkpoints import save_model
 
 from .conftest import ROOT, noise, run, write_song
 from .small_training import arguments, train_here
@@ -67,8 +71,8 @@ def files_of(folder: Path) -> list[str]:
 
 SLOW_DISK = """
 import time
-from modeling_unet_svs.audio_writing import AudioWriter
-from modeling_unet_svs.cli import main
+from modeling_unet_svs.audio.writing import AudioWriter
+from modeling_unet_svs.command.cli import main
 write = AudioWriter.write
 AudioWriter.write = lambda writer, block: (time.sleep(10), write(writer, block))
 main()
@@ -288,7 +292,7 @@ HANGING = """
 import ctypes
 from modeling_unet_svs import reading_ahead
 from modeling_unet_svs.audio_reading import AudioReader
-from modeling_unet_svs.cli import main
+from modeling_unet_svs.command.cli import main
 read = AudioReader.blocks
 def hang(reader):
     if reader.path.name == "a.wav":

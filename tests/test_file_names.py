@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modeling_unet_svs.audio_reading import AudioFileError
-from modeling_unet_svs.batch_separation import separate_all
-from modeling_unet_svs.file_names import safe_name
+from modeling_unet_svs.command.batch import separate_all
+from modeling_unet_svs.command.songs import safe_name
 
 from .conftest import noise, write_song
 
@@ -91,7 +91,7 @@ def test_a_name_that_is_too_long_or_no_name_is_one_line(model, tmp_path, capsys)
 
 
 def test_names_that_are_no_text_are_printed_all_the_same(checkpoint, tmp_path, monkeypatch, capfdbinary):
-    from modeling_unet_svs.cli import main
+    from modeling_unet_svs.command.cli import main
 
     song = tmp_path / "song.wav"
     write_song(song, noise(1, 2_000), RATE)

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modeling_unet_svs.audio.reading_ahead import HangError, in_background
 from modeling_unet_svs.audio_reading import AudioFileError, read_audio
-from modeling_unet_svs.background import HangError, in_background
-from modeling_unet_svs.file_separation import separate_file
+from modeling_unet_svs.command.file_separation import separate_file
 
 from .conftest import noise, write_song
 
@@ -143,7 +143,7 @@ def test_a_song_that_ends_too_early_leaves_nothing(model, tmp_path):
 
 def test_an_error_of_the_writing_is_told_and_leaves_nothing(model, tmp_path, monkeypatch):
     song = write_song(tmp_path / "song.wav", noise(2, 500_000))
-    monkeypatch.setattr("modeling_unet_svs.stem_file.AudioWriter._mux", full_disk)
+    monkeypatch.setattr("modeling_unet_svs.command.file_separation.AudioWriter._mux", full_disk)
     with pytest.raises(AudioFileError, match="vocals.wav: cannot be written: No space left"):
         separate_file(model, song, outputs_in(tmp_path))
     assert os.listdir(tmp_path) == ["song.wav"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from modeling_unet_svs import UNetSVSConfig
-from modeling_unet_svs.checkpoint_loading import load_checkpoint
+from modeling_unet_svs.command.checkpoint import load_checkpoint
 from train.arguments import parse_arguments
-from train.initial_model import initial_model
+from train.trainer import initial_model
 
 from .conftest import small_config
 from .small_training import arguments, train_here, weights_of

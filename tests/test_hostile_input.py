@@ -18,7 +18,7 @@ from transformers import AutoFeatureExtractor
 
 from modeling_unet_svs import UNetSVSConfig, UNetSVSModel
 from modeling_unet_svs.audio_reading import AudioFileError
-from modeling_unet_svs.checkpoint_loading import load_checkpoint
+from modeling_unet_svs.command.checkpoint import load_checkpoint
 
 from .conftest import small_config
 from .fuzz import workers

@@ -11,12 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from train.data import find_songs
-from train.data_arguments import DataArguments
-from train.folder_layouts import MIR1K_VALIDATION_SINGERS
-from train.song_collections import MUSDB18_VALIDATION, load_song_collection
-from train.stem_names import canonical_stem
-from train.stem_references import read_stems
+from train.arguments import DataArguments
+from train.data.folders import MIR1K_VALIDATION_SINGERS, MUSDB18_VALIDATION, load_song_collection
+from train.data.loading import find_songs
+from train.data.songs import canonical_stem, read_stems
 
 from . import hub_data_sets as hub
 from .conftest import write_song

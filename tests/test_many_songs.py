@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from modeling_unet_svs import batch_separation
 from modeling_unet_svs.audio_reading import read_audio
-from modeling_unet_svs.batch_separation import separate_all
-from modeling_unet_svs.memory_fallback import with_less_memory
+from modeling_unet_svs.command import batch as batch_separation
+from modeling_unet_svs.command.batch import separate_all
+from modeling_unet_svs.command.checkpoint import with_less_memory
 
 from .conftest import ROOT, noise, run, write_song
 

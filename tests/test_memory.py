@@ -15,7 +15,7 @@ import av
 import numpy as np
 import pytest
 
-from train.saving import save_model
+from train.checkpoints import save_model
 
 from .conftest import make_model, noise, run, small_config, write_song
 
@@ -27,8 +27,8 @@ CHILD = """
 import json, sys
 from pathlib import Path
 from modeling_unet_svs.audio_reading import AudioReader
-from modeling_unet_svs.checkpoint_loading import load_checkpoint
-from modeling_unet_svs.file_separation import separate_file
+from modeling_unet_svs.command.checkpoint import load_checkpoint
+from modeling_unet_svs.command.file_separation import separate_file
 
 folder, model = Path(sys.argv[1]), load_checkpoint(sys.argv[2])
 for length in ("short", "long"):

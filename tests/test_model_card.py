@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard, ModelCardData
 
-from modeling_unet_svs.checkpoint_info import print_info
-from modeling_unet_svs.checkpoint_loading import load_card
-from train.evaluation_arguments import EvaluationArguments
-from train.evaluation_songs import load_songs
-from train.model_card import main, make_card
+from modeling_unet_svs.command.checkpoint import load_card, print_info
+from train.arguments import EvaluationArguments
+from train.evaluation.songs import load_songs
+from train.publishing.card import main, make_card
 
 from .conftest import ROOT
 

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from modeling_unet_svs import UNetSVSConfig, UNetSVSModel
-from modeling_unet_svs.numpy_spectrogram import synthesis_envelope
-from modeling_unet_svs.spectrogram import fold_bands, overlap_add, stft, unfold_bands
+from modeling_unet_svs.network import fold_bands, overlap_add, stft, unfold_bands
+from modeling_unet_svs.separation import synthesis_envelope
 
 from .conftest import make_model, small_config
 

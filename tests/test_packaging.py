@@ -64,7 +64,7 @@ def test_its_metadata_say_where_it_runs_and_what_it_needs(wheel):
     assert set(found.metadata.get_all("Provides-Extra")) >= {"space", "test", "train"}
     assert all(">=" in requirement for requirement in found.requires if not requirement.startswith("unet-svs["))
     (command,) = found.entry_points.select(group="console_scripts")
-    assert (command.name, command.value) == ("unet-svs", "modeling_unet_svs.cli:main")
+    assert (command.name, command.value) == ("unet-svs", "modeling_unet_svs.command.cli:main")
 
 
 def test_it_is_small(wheel):

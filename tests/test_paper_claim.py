@@ -7,11 +7,11 @@ import sys
 
 import pytest
 from accelerate.state import AcceleratorState
+from train.paper_claim import NETWORKS, Run, rows_of, table
 
-from modeling_unet_svs.checkpoint_loading import load_checkpoint
+from modeling_unet_svs.command.checkpoint import load_checkpoint
 from train import evaluate, paper_claim
 from train.__main__ import main as train_main
-from train.paper_claim_report import NETWORKS, Run, rows_of, table
 
 
 def write_results(path, values):

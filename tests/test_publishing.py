@@ -8,12 +8,12 @@ import sys
 import pytest
 from huggingface_hub import ModelCard
 
-from modeling_unet_svs.checkpoint_loading import load_checkpoint
-from modeling_unet_svs.onnx_export import export_onnx
+from modeling_unet_svs.command.checkpoint import load_checkpoint
+from modeling_unet_svs.onnx.export import export_onnx
 from train.arguments import TrainingArguments
-from train.mixing import MixingArguments
-from train.run_card import write_run_card
-from train.saving import save_model
+from train.checkpoints import save_model
+from train.data.mixing import MixingArguments
+from train.publishing.card import write_run_card
 
 from .conftest import run, small_config
 from .hub_stub import hub_stub

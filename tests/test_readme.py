@@ -14,8 +14,8 @@ import pytest
 
 from modeling_unet_svs import UNetSVSModel
 from modeling_unet_svs.audio_reading import read_audio
-from modeling_unet_svs.cli import main
-from modeling_unet_svs.onnx_export import export_onnx
+from modeling_unet_svs.command.cli import main
+from modeling_unet_svs.onnx.export import export_onnx
 
 from .conftest import ROOT, noise, run, write_song
 from .data_sets import make_mir1k, make_musdb18, make_song_folders

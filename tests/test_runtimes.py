@@ -12,9 +12,8 @@ import pytest
 import torch
 
 from modeling_unet_svs import DEFAULT_CHECKPOINT, UNetSVSModel
-from modeling_unet_svs.mask_network import MaskNetwork
-from modeling_unet_svs.onnx_export import export_onnx
-from modeling_unet_svs.onnx_runner import OnnxSeparator
+from modeling_unet_svs.onnx.export import MaskNetwork, export_onnx
+from modeling_unet_svs.onnx.runner import OnnxSeparator
 
 from .conftest import make_model, noise, run, small_config
 
@@ -124,7 +123,7 @@ for name in ("torch", "transformers", "huggingface_hub", "onnx"):
 
 import numpy as np
 
-from modeling_unet_svs.onnx_runner import OnnxSeparator
+from modeling_unet_svs.onnx.runner import OnnxSeparator
 
 np.savez(sys.argv[3], **OnnxSeparator(sys.argv[1]).separate(np.load(sys.argv[2]), 22_050))
 """

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from train.scores import (
+from train.evaluation.scores import (
     bss_eval_v3,
     frame_median,
     museval_frames,

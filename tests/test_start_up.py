@@ -31,7 +31,7 @@ def python(code: str, *arguments: str) -> None:
 
 @pytest.mark.parametrize("arguments", [["--help"], ["separate", "--help"], ["info", "--help"]])
 def test_help_needs_neither_torch_nor_transformers(arguments):
-    python(f"{WITHOUT}from modeling_unet_svs.cli import main; sys.argv[1:] = {arguments}; main()")
+    python(f"{WITHOUT}from modeling_unet_svs.command.cli import main; sys.argv[1:] = {arguments}; main()")
 
 
 def test_audio_is_read_resampled_and_written_without_torch_and_transformers():
@@ -42,7 +42,7 @@ def test_audio_is_read_resampled_and_written_without_torch_and_transformers():
 LOADING_ALONE = """
 import modeling_unet_svs
 assert not {"torch", "transformers"} & {*sys.modules}
-from modeling_unet_svs.checkpoint_loading import load_checkpoint
+from modeling_unet_svs.command.checkpoint import load_checkpoint
 load_checkpoint(sys.argv[1])
 assert "transformers.pipelines" not in sys.modules  # they bring tokenizers, images and videos
 """

@@ -12,9 +12,8 @@ import pytest
 import torch
 
 from train.__main__ import main
-from train.mixing import MixingArguments
-from train.song_stream import SongStream
-from train.streamed_mixes import StreamedMixes
+from train.data.mixing import MixingArguments
+from train.data.streaming import SongStream, StreamedMixes
 
 from . import hub_data_sets as hub
 from .conftest import small_config

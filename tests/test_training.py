@@ -7,12 +7,12 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from modeling_unet_svs import UNetSVSConfig, UNetSVSModel
-from modeling_unet_svs.checkpoint_loading import load_checkpoint
-from train import loop
+from modeling_unet_svs.command.checkpoint import load_checkpoint
+from train import trainer as loop
 from train.arguments import parse_arguments, read_recipe
 from train.checkpoints import list_checkpoints
-from train.mixing import MixingArguments
-from train.package_checkpoint import package_checkpoint
+from train.data.mixing import MixingArguments
+from train.publishing.hub import package_checkpoint
 
 from .conftest import make_model, run
 from .small_training import arguments, train_here, weights_of

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 
 import pytest
-
 from train.draw_training import main, read_scalars
 
 

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from train.decoded_cache import decode_songs, open_stem
-from train.mixing import MixingArguments, RandomMixes
-from train.song_collections import load_song_collection
-from train.songs import MUSDB18_VALIDATION, load_instrumentals, load_mir1k, load_musdb18
+from train.data.cache import decode_songs, open_stem
+from train.data.folders import MUSDB18_VALIDATION, load_instrumentals, load_mir1k, load_musdb18, load_song_collection
+from train.data.mixing import MixingArguments, RandomMixes
 
 from .conftest import small_config, write_song
 from .data_sets import (

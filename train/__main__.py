@@ -8,9 +8,9 @@ ROOT = str(Path(__file__).resolve().parent.parent)
 if ROOT not in sys.path:
     sys.path.insert(0, ROOT)
 
-from train.arguments import parse_arguments  # noqa: E402
-from train.commands import run_command  # noqa: E402
-from train.loop import train  # noqa: E402
+from .arguments import parse_arguments  # noqa: E402
+from .exit_codes import run_command  # noqa: E402
+from .trainer import train  # noqa: E402
 
 
 def main() -> int:

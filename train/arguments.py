@@ -10,14 +10,73 @@ from pathlib import Path
 
 from transformers import HfArgumentParser
 
-from modeling_unet_svs import UNetSVSConfig
-from modeling_unet_svs.checkpoint_loading import load_checkpoint
+from modeling_unet_svs import DEFAULT_CHECKPOINT, UNetSVSConfig
+from modeling_unet_svs.command.checkpoint import load_checkpoint
 
-from .data_arguments import DataArguments
-from .mixing import MixingArguments
+from .data.folders import LAYOUTS, SPLITS
+from .data.mixing import MixingArguments
+from .evaluation.scores import PROTOCOLS
+
+
+@dataclass(kw_only=True)
+class DataArguments:
+    """Which songs, where they are kept decoded, and how a data set larger than the disk is read."""
+
+    musdb_dir: str | None = field(default=None, metadata={"help": "MUSDB18: folder with train/ and test/."})
+    mir1k_dir: str | None = field(default=None, metadata={"help": "MIR-1K: folder of clips."})
+    instrumentals_dir: str | None = field(default=None, metadata={"help": "Folder of music without voice."})
+    stems_dir: str | None = field(
+        default=None,
+        metadata={"help": "Folder of SONG/{vocals, accompaniment | mixture | drums,bass,other}.*, or DSD100."},
+    )
+    dataset_name: str | None = field(
+        default=None, metadata={"help": "Data set of the Hub, or a local copy, with the stems of songs."}
+    )
+    layout: str | None = field(
+        default=None,
+        metadata={"help": f"Of --stems_dir or --dataset_name, where it is not recognised: {', '.join(LAYOUTS)}."},
+    )
+    skip_broken_songs: bool = field(
+        default=False, metadata={"help": "Leave out songs that lack a stem or cannot be decoded, instead of stopping."}
+    )
+    cache_dir: str | None = field(
+        default=None, metadata={"help": "Where songs are kept decoded; default: output_dir/../cache."}
+    )
+    decoding_workers: int = field(default=0, metadata={"help": "Threads that decode; 0 for one per core, up to 8."})
+    streaming: bool = field(
+        default=False, metadata={"help": "Read --dataset_name song by song while training; nothing is kept."}
+    )
+    shuffle_buffer_size: int = field(
+        default=64, metadata={"help": "With --streaming: crops that are held and mixed, for each worker."}
+    )
+    crops_per_song: int = field(default=8, metadata={"help": "With --streaming: crops of a song each time it comes."})
+
+    def check_data(self) -> None:
+        """Checks that the flags fit together.
+
+        Raises:
+            ValueError: nothing to train on, or a flag that needs or excludes another.
+        """
+        if self.streaming:
+            if not self.dataset_name:
+                raise ValueError("--streaming reads --dataset_name, which is not given.")
+            if self.musdb_dir or self.mir1k_dir or self.stems_dir or self.instrumentals_dir:
+                raise ValueError("--streaming reads --dataset_name alone: leave the folders out.")
+            if self.shuffle_buffer_size < 1 or self.crops_per_song < 1:
+                raise ValueError("--shuffle_buffer_size and --crops_per_song must be at least 1.")
+        if self.stems_dir and self.dataset_name and self.layout:
+            raise ValueError("--layout says how one of --stems_dir and --dataset_name is laid out, not both.")
+        if self.layout and not self.stems_dir and not self.dataset_name:
+            raise ValueError("--layout is that of --stems_dir or --dataset_name, and neither is given.")
+        if not (self.musdb_dir or self.mir1k_dir or self.stems_dir or self.dataset_name):
+            raise ValueError(
+                "nothing to train on: give --musdb_dir, --mir1k_dir, or both, or --stems_dir, or --dataset_name."
+            )
+
 
 RECIPES = Path(__file__).parent / "recipes"
 DEFAULT_RECIPE = "full_band"
+PLOT_FORMATS = ("png", "svg", "none")
 
 
 @dataclass(kw_only=True)
@@ -62,17 +121,7 @@ class TrainingArguments(DataArguments):
 
 
 def read_recipe(name: str) -> dict[str, dict]:
-    """A recipe's sections.
-
-    Args:
-        name: of a file in `train/recipes/` without its ending, or a path.
-
-    Returns:
-        `model` (fields of `UNetSVSConfig`), `training` and `mixing` (fields of the classes of those names).
-
-    Raises:
-        ValueError: no such recipe, or one with unknown sections or fields.
-    """
+    """A recipe's sections."""
     path = Path(name) if name.endswith(".json") else RECIPES / f"{name}.json"
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in RECIPES.glob("*.json")))
@@ -94,18 +143,7 @@ def read_recipe(name: str) -> dict[str, dict]:
 def parse_arguments(
     arguments: Sequence[str] | None = None,
 ) -> tuple[UNetSVSConfig, TrainingArguments, MixingArguments]:
-    """Reads the command line, with the recipe's values as defaults.
-
-    Args:
-        arguments: instead of `sys.argv[1:]`.
-
-    Returns:
-        The model's configuration, the training and the mixing arguments.
-
-    Raises:
-        ValueError: a recipe or a checkpoint that cannot be used, or flags that do not fit together, such as nothing to
-            train on.
-    """
+    """Reads the command line, with the recipe's values as defaults."""
     parser = HfArgumentParser((TrainingArguments, MixingArguments), prog="accelerate launch train")
     first, _, _ = parser.parse_args_into_dataclasses(arguments, return_remaining_strings=True)
     recipe = read_recipe(first.recipe or DEFAULT_RECIPE)
@@ -119,4 +157,52 @@ def parse_arguments(
     return UNetSVSConfig(**recipe.get("model", {})), training, mixing
 
 
-__all__ = ["TrainingArguments", "parse_arguments", "read_recipe"]
+@dataclass
+class EvaluationArguments:
+    """What to score, on which songs, and how."""
+
+    model: str = field(
+        default=DEFAULT_CHECKPOINT,
+        metadata={"help": "Folder or Hub id; `mixture` for the floor, `irm` for the oracle's ratio mask."},
+    )
+    musdb_dir: str | None = field(default=None, metadata={"help": "MUSDB18: folder with train/ and test/."})
+    mir1k_dir: str | None = field(default=None, metadata={"help": "MIR-1K: folder of clips."})
+    stems_dir: str | None = field(
+        default=None, metadata={"help": "Folder of SONG/vocals.*, SONG/accompaniment.* (or any other stems)."}
+    )
+    split: str = field(default="test", metadata={"help": "test, validation or train; MIR-1K has no test split."})
+    protocol: list[str] = field(
+        default_factory=lambda: ["sdr"],
+        metadata={
+            "help": "One or several of sdr (SDR and SI-SDR of the song), museval (BSSEval v4), bss_eval_v3 (the "
+            "paper's NSDR, SIR, SAR), levels (what comes out as a stem that does not play)."
+        },
+    )
+    bss_eval_rate: int | None = field(
+        default=None,
+        metadata={"help": "Hz of bss_eval_v3; default: the lower of the model's and the song's (MIR-1K: 16000)."},
+    )
+    output: str | None = field(
+        default=None,
+        metadata={"help": "JSON file for all scores; songs that it has already are not done again."},
+    )
+    overwrite: bool = field(default=False, metadata={"help": "Begin --output anew, whatever it has."})
+    plot_format: str = field(default="png", metadata={"help": "Of the box plot beside --output: png, svg or none."})
+
+    def __post_init__(self):
+        """Raises ValueError for what no evaluation can be made of."""
+        given = [folder for folder in (self.musdb_dir, self.mir1k_dir, self.stems_dir) if folder]
+        if len(given) != 1:
+            what = "only one of" if given else "nothing to evaluate on: give"
+            raise ValueError(f"{what} --musdb_dir, --mir1k_dir or --stems_dir{' at a time' if given else ''}.")
+        self.protocol = list(dict.fromkeys(self.protocol))
+        for flag, values, known in (
+            ("--protocol", self.protocol, PROTOCOLS),
+            ("--split", [self.split], SPLITS),
+            ("--plot_format", [self.plot_format], PLOT_FORMATS),
+        ):
+            unknown = [value for value in values if value not in known]
+            if unknown:
+                raise ValueError(f"{flag} {unknown[0]} is unknown: use {', '.join(known)}.")
+        if self.bss_eval_rate is not None and self.bss_eval_rate <= 0:
+            raise ValueError(f"--bss_eval_rate {self.bss_eval_rate}: give a sampling rate in Hz.")

@@ -2,46 +2,61 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from accelerate import Accelerator
 
-from modeling_unet_svs import UNetSVSConfig
-from modeling_unet_svs.one_line import one_line
+from modeling_unet_svs import UNetSVSConfig, UNetSVSFeatureExtractor, UNetSVSModel, UNetSVSPipeline
+from modeling_unet_svs.audio_reading import one_line
 
-from .saving import replace_folder, said_in_one_line
+EXPORTED = "onnx"
+
+
+def save_model(model: UNetSVSModel, folder: str | Path) -> None:
+    """Saves a model as it is pushed to the Hub."""
+    shutil.rmtree(Path(folder) / EXPORTED, ignore_errors=True)
+    extractor = UNetSVSFeatureExtractor(model.config.num_channels, model.config.sampling_rate)
+    pipeline, partial = UNetSVSPipeline(model=model, feature_extractor=extractor), Path(folder) / "partial-model"
+    shutil.rmtree(partial, ignore_errors=True)
+    with said_in_one_line(partial):
+        pipeline.save_pretrained(partial)
+        for path in sorted(partial.iterdir()):
+            os.replace(path, Path(folder) / path.name)
+        partial.rmdir()
+
+
+@contextmanager
+def said_in_one_line(partial: Path) -> Iterator[None]:
+    """Context in which a folder is written, under another name until it is whole."""
+    try:
+        yield
+    except Exception as error:  # a full disk is another error in each of the libraries that write
+        shutil.rmtree(partial, ignore_errors=True)
+        raise ValueError(f"{partial.parent} cannot be written to: {one_line(error)}") from None
+
+
+def replace_folder(partial: Path, target: Path) -> None:
+    """Gives a folder that was written under another name its own, in place of what is there."""
+    shutil.rmtree(target, ignore_errors=True)
+    os.replace(partial, target)
+
 
 PATTERN = re.compile(r"checkpoint-(\d+)")
 
 
 def list_checkpoints(output_dir: Path) -> list[Path]:
-    """A run's checkpoints.
-
-    Args:
-        output_dir: the run's folder.
-
-    Returns:
-        Folders named `checkpoint-STEP`, oldest first.
-    """
+    """A run's checkpoints."""
     found = [path for path in Path(output_dir).glob("checkpoint-*") if PATTERN.fullmatch(path.name)]
     return sorted(found, key=_step_of)
 
 
 def find_checkpoint(output_dir: Path, resume_from_checkpoint: str | None) -> Path | None:
-    """The checkpoint to go on from.
-
-    Args:
-        output_dir: the run's folder.
-        resume_from_checkpoint: a checkpoint's folder, `latest`, or `None`.
-
-    Returns:
-        Its folder; `None` to start anew, which `latest` also means where there is none yet.
-
-    Raises:
-        ValueError: no such folder, or an output folder with checkpoints and no word on whether to resume.
-    """
+    """The checkpoint to go on from."""
     existing = list_checkpoints(output_dir)
     if resume_from_checkpoint is None:
         if existing:
@@ -58,19 +73,7 @@ def find_checkpoint(output_dir: Path, resume_from_checkpoint: str | None) -> Pat
 
 
 def load_checkpoint_state(accelerator: Accelerator, checkpoint: Path, config: UNetSVSConfig) -> Path | None:
-    """Takes all state from a checkpoint or, where that is damaged, from the newest older one that is not.
-
-    Args:
-        accelerator: that holds all state.
-        checkpoint: folder of a checkpoint.
-        config: of the model that is trained.
-
-    Returns:
-        The checkpoint that was taken; `None` where all are damaged and training has to start anew.
-
-    Raises:
-        ValueError: the checkpoint is of a model of another configuration.
-    """
+    """Takes all state from a checkpoint or, where that is damaged, from the newest older one that is not."""
     older = [path for path in list_checkpoints(checkpoint.parent) if _step_of(path) < _step_of(checkpoint)]
     for candidate in [checkpoint, *reversed(older)]:
         try:
@@ -107,18 +110,7 @@ def _as_list(value: object) -> object:
 def save_checkpoint(
     accelerator: Accelerator, output_dir: Path, step: int, total_limit: int, config: UNetSVSConfig
 ) -> None:
-    """Writes `output_dir/checkpoint-STEP` under another name, renames it when whole, and removes the oldest.
-
-    Args:
-        accelerator: that holds all state.
-        output_dir: the run's folder.
-        step: optimizer steps done.
-        total_limit: how many checkpoints stay.
-        config: of the model.
-
-    Raises:
-        ValueError: the folder cannot be written to; nothing is left of the checkpoint.
-    """
+    """Writes `output_dir/checkpoint-STEP` under another name, renames it when whole, and removes the oldest."""
     target = Path(output_dir) / f"checkpoint-{step}"
     partial = Path(output_dir) / f"partial-{target.name}"
     if accelerator.is_main_process:
@@ -133,6 +125,3 @@ def save_checkpoint(
         replace_folder(partial, target)
         for old in list_checkpoints(output_dir)[:-total_limit]:
             shutil.rmtree(old)
-
-
-__all__ = ["find_checkpoint", "list_checkpoints", "load_checkpoint_state", "save_checkpoint"]

@@ -1,15 +1,14 @@
 """`python -m train.evaluate --model MODEL --musdb_dir DIR --output results.json`: scores on songs with known stems.
 
 The model may be a folder, a Hub id, `mixture` (the floor) or `irm` (the ceiling); the songs those of --musdb_dir,
---mir1k_dir or --stems_dir. `accelerate launch -m train.evaluate`, or torchrun, shares the songs between processes.
-"""
+--mir1k_dir or --stems_dir. `accelerate launch -m train.evaluate`, or torchrun, shares the songs between processes."""
 
 from __future__ import annotations
 
 import os
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,15 +18,30 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
 from tqdm.auto import tqdm
+from transformers import HfArgumentParser
 
-from modeling_unet_svs.one_line import one_line
+from modeling_unet_svs.audio_reading import one_line
 
-from .evaluation_arguments import EvaluationArguments, parse_arguments
-from .evaluation_report import draw_box_plot, print_scores
-from .evaluation_results import library_versions, plain, read_results, summarise, write_results
-from .evaluation_songs import SongCollection, load_songs, read_stems
-from .protocols import PROTOCOLS, SeparatedSong
-from .separators import Separator, load_separator
+from .arguments import EvaluationArguments
+from .evaluation.results import (
+    draw_box_plot,
+    library_versions,
+    plain,
+    print_scores,
+    read_results,
+    summarise,
+    write_results,
+)
+from .evaluation.scores import PROTOCOLS, SeparatedSong
+from .evaluation.separators import Separator, load_separator
+from .evaluation.songs import SongCollection, load_songs, read_stems
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> EvaluationArguments:
+    """Reads the command line."""
+    parser = HfArgumentParser(EvaluationArguments, prog="python -m train.evaluate")
+    return parser.parse_args_into_dataclasses(arguments)[0]
+
 
 FAILED, USAGE = 1, 2
 # Songs of each process between two times that results are written.
@@ -35,26 +49,7 @@ SONGS_PER_ROUND = 4
 
 
 def evaluate(arguments: EvaluationArguments, command: str = "") -> dict[str, Any]:
-    """Separates every song's mixture, which is the sum of its stems, and scores the estimates at the song's rate.
-
-    Songs that `arguments.output` has already are not done again; it is written after every few songs. A song that
-    fails is reported on stderr, and the rest go on.
-
-    Args:
-        arguments: of the command line.
-        command: that is noted in the results.
-
-    Returns:
-        `command`, `arguments`, `versions`; `model` (`name`, `fingerprint`, `sampling_rate` in Hz), `data` (`name`,
-        `split`, `num_songs`, `fingerprint`) and `bss_eval_rate`; `summary`, see `summarise`; `songs`, for each its
-        `seconds` and its scores in dB by protocol, stem and metric, `None` where there is none; and `failed`, the
-        reason for each song that did.
-        The same in every process.
-
-    Raises:
-        ValueError: no songs, a model that cannot be loaded or lacks a stem, an output that is something else.
-        OSError: the output cannot be written.
-    """
+    """Separates every song's mixture, which is the sum of its stems, and scores the estimates at the song's rate."""
     state = process_state()
     collection = load_songs(arguments)
     separator = load_separator(arguments.model, state.device)
@@ -137,12 +132,7 @@ def _score(
 
 
 def main() -> int:
-    """Prints a table, writes the JSON file and a box plot beside it.
-
-    Returns:
-        Exit code: 0 when all songs were scored, 1 when some failed, 2 when something given cannot be used; the reason
-        is one line on stderr.
-    """
+    """Prints a table, writes the JSON file and a box plot beside it."""
     try:
         arguments = parse_arguments()
         results = evaluate(arguments, shlex.join(["python", "-m", "train.evaluate", *sys.argv[1:]]))

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from modeling_unet_svs import UNetSVSModel
 
-from .draw_separation import draw_separation
+from .scripts.draw_separation import draw_separation
 from .validation import song_stems
 
 AVAILABLE: Mapping[str, Callable[[], bool]] = {

@@ -9,8 +9,8 @@ from accelerate import Accelerator
 
 from modeling_unet_svs import UNetSVSModel
 
-from .decoded_cache import open_stem
-from .scores import sdr
+from .data.cache import open_stem
+from .evaluation.scores import sdr
 
 
 def song_stems(song: dict) -> dict[str, np.ndarray]:

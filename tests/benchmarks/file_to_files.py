@@ -19,13 +19,14 @@ from unittest.mock import patch
 
 import torch
 
-from modeling_unet_svs import DEFAULT_CHECKPOINT, UNetSVSModel, file_separation, modeling_unet_svs, reading_ahead
+from modeling_unet_svs import DEFAULT_CHECKPOINT, UNetSVSModel, modeling_unet_svs
+from modeling_unet_svs.audio import reading_ahead
+from modeling_unet_svs.audio.writing import AudioWriter
 from modeling_unet_svs.audio_reading import AudioReader
-from modeling_unet_svs.audio_writing import AudioWriter
-from modeling_unet_svs.checkpoint_loading import load_checkpoint
-from modeling_unet_svs.devices import DTYPES, choose_dtype
-from modeling_unet_svs.stem_file import StemFile
-from modeling_unet_svs.stream import SeparationStream
+from modeling_unet_svs.command import file_separation
+from modeling_unet_svs.command.checkpoint import DTYPES, choose_dtype, load_checkpoint
+from modeling_unet_svs.command.file_separation import StemFile
+from modeling_unet_svs.separation import SeparationStream
 
 from ..conftest import noise, run, write_song
 from .measuring import print_table, seconds_in_turn

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from modeling_unet_svs.audio_writing import FORMATS, AudioWriter
+from modeling_unet_svs.audio.writing import FORMATS, AudioWriter
 
 from ..conftest import noise, run
 from .measuring import print_table
@@ -24,9 +24,9 @@ import json, sys, time
 from pathlib import Path
 import torch
 from modeling_unet_svs import DEFAULT_CHECKPOINT
-from modeling_unet_svs.checkpoint_loading import load_checkpoint
-from modeling_unet_svs.devices import choose_dtype
-from modeling_unet_svs.file_separation import separate_file
+from modeling_unet_svs.command.checkpoint import load_checkpoint
+from modeling_unet_svs.command.checkpoint import choose_dtype
+from modeling_unet_svs.command.file_separation import separate_file
 
 song, batch_size = Path(sys.argv[1]), int(sys.argv[2])
 dtype = choose_dtype("auto", torch.device("cpu"))

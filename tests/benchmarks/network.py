@@ -13,7 +13,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from modeling_unet_svs import DEFAULT_CHECKPOINT
-from modeling_unet_svs.checkpoint_loading import load_checkpoint
+from modeling_unet_svs.command.checkpoint import load_checkpoint
 
 from .measuring import print_table, seconds_in_turn
 

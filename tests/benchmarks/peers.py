@@ -20,8 +20,7 @@ from pathlib import Path
 import torch
 
 from modeling_unet_svs import DEFAULT_CHECKPOINT
-from modeling_unet_svs.checkpoint_loading import load_checkpoint
-from modeling_unet_svs.devices import choose_dtype
+from modeling_unet_svs.command.checkpoint import choose_dtype, load_checkpoint
 
 from ..conftest import ROOT, noise
 from .measuring import print_table, seconds_in_turn

@@ -21,11 +21,10 @@ from rich.console import Console
 from rich.table import Table
 
 from modeling_unet_svs import DEFAULT_CHECKPOINT, UNetSVSModel
-from modeling_unet_svs.checkpoint_loading import load_checkpoint
-from modeling_unet_svs.mask_network import MaskNetwork
-from modeling_unet_svs.onnx_export import export_onnx
-from modeling_unet_svs.onnx_runner import OnnxSeparator
-from modeling_unet_svs.stream import DEFAULT_BATCH_SIZE
+from modeling_unet_svs.command.checkpoint import load_checkpoint
+from modeling_unet_svs.onnx.export import MaskNetwork, export_onnx
+from modeling_unet_svs.onnx.runner import OnnxSeparator
+from modeling_unet_svs.separation import DEFAULT_BATCH_SIZE
 
 from ..conftest import noise
 

@@ -16,8 +16,8 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from train.arguments import parse_arguments
-from train.loop import train
-from train.songs import MUSDB18_VALIDATION
+from train.data.folders import MUSDB18_VALIDATION
+from train.trainer import train
 
 from ..conftest import write_song
 from ..data_sets import RATE, stems_of

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from modeling_unet_svs import UNetSVSConfig, UNetSVSFeatureExtractor, UNetSVSModel, UNetSVSPipeline
-from modeling_unet_svs.checkpoint_loading import load_checkpoint
+from modeling_unet_svs.command.checkpoint import load_checkpoint
 
 from ..conftest import small_config
 from .targets import READ, REFUSED

@@ -7,8 +7,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-from modeling_unet_svs.audio_writing import AudioWriter
-from train.saving import save_model
+from modeling_unet_svs.audio.writing import AudioWriter
+from train.checkpoints import save_model
 
 from ..conftest import make_model, noise, small_config
 

@@ -1,0 +1,1 @@
+"""Audio files, read ahead and written whole."""

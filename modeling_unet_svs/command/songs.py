@@ -1,0 +1,93 @@
+"""Files, folders and lists to songs: what goes where, and what has been done."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from ..audio_reading import CONTROLS, AudioFileError
+
+# And what some system takes for a folder, a drive, a stream or a pattern.
+FORBIDDEN = re.compile(f'{CONTROLS.pattern}|[/\\\\:*?"<>|]')
+RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(10))}
+MAX_BYTES = 160
+
+
+def safe_name(name: str) -> str:
+    """A name that is one part of a path, whatever it was: never a way out of the folder that it is put in."""
+    name = FORBIDDEN.sub("_", name).encode()[:MAX_BYTES].decode(errors="ignore").rstrip(". ").lstrip(" ")
+    return f"_{name}" if not name or name.split(".")[0].upper() in RESERVED else name
+
+
+# Of files in folders; a file that is named itself is recognised by its content.
+AUDIO_SUFFIXES = {
+    *(".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".aiff", ".aif", ".wma", ".wv", ".ape"),
+    *(".mp4", ".mkv", ".webm", ".mov", ".avi", ".flv"),
+}
+
+
+@dataclass
+class Song:
+    """A song, and what has become of it: a line of the report."""
+
+    input: str
+    outputs: list[str] = field(default_factory=list)
+    status: Literal["waiting", "done", "skipped", "failed"] = "waiting"
+    error: str | None = None
+    seconds: float | None = None
+    num_samples: int | None = None
+
+    def missing(self) -> dict[str, Path]:
+        """What is still to be made."""
+        return {path.stem: path for path in map(Path, self.outputs) if not path.exists()}
+
+    def fail(self, error: Exception) -> None:
+        """Notes why it failed."""
+        self.status, self.error = "failed", str(error)
+
+
+def read_list(path: Path) -> list[Path]:
+    """Reads a list of inputs."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise ValueError(f"--files-from {path} cannot be read: {error.strerror}.") from None
+    return [Path(os.fsdecode(line)) for line in lines if line.strip()]
+
+
+def list_songs(inputs: Iterable[Path], output_dir: Path, stems: Iterable[str], format: str) -> list[Song]:
+    """Lists the songs of files and folders, in an order that depends on nothing else."""
+    songs: list[Song] = []
+    first: dict[Path, Path] = {}
+    for path, folder in _found(inputs, output_dir):
+        song = Song(str(path))
+        if folder is None:
+            song.fail(AudioFileError(path, "has no audio files in it."))
+        elif folder in first:
+            song.fail(AudioFileError(path, f"would write where the stems of {first[folder]} are."))
+        else:
+            first[folder] = path
+            song.outputs = [str(folder / f"{stem}.{format}") for stem in stems]
+        songs.append(song)
+    return songs
+
+
+def _found(inputs: Iterable[Path], output_dir: Path) -> Iterator[tuple[Path, Path | None]]:
+    """Each song and the folder of its stems; a folder without songs and `None`."""
+    made = output_dir.resolve()
+    for path in inputs:
+        if not os.path.isdir(path):
+            yield path, output_dir / safe_name(path.stem)
+            continue
+        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES and file.is_file())
+        if path.resolve() in made.parents:
+            files = [file for file in files if made not in file.resolve().parents]
+        if not files:
+            yield path, None
+        for file in files:
+            folders = file.relative_to(path).parent.parts
+            yield file, output_dir.joinpath(*map(safe_name, (*folders, file.stem)))

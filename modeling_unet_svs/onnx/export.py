@@ -1,0 +1,76 @@
+"""The mask network as ONNX files, laid out and named as the Hub's ONNX and JavaScript users expect."""
+
+from __future__ import annotations
+
+import copy
+import os
+import tempfile
+from pathlib import Path
+
+import torch
+from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from ..modeling_unet_svs import UNetSVSModel
+from .runner import FILE_NAME, GraphDescription
+
+
+class MaskNetwork(nn.Module):
+    """[`UNetSVSModel.estimate_masks`] as a module's `forward`, with batch normalisation folded into convolutions."""
+
+    def __init__(self, model: UNetSVSModel, dtype: torch.dtype = torch.float32):
+        super().__init__()
+        self.model = copy.deepcopy(model).cpu().float().eval()
+        for unet in self.model.unets.values():
+            for layer in [*unet.encoder, *unet.decoder]:
+                transposed = isinstance(layer.conv, nn.ConvTranspose2d)
+                layer.conv, layer.norm = fuse_conv_bn_eval(layer.conv, layer.norm, transposed), nn.Identity()
+        self.model.to(dtype).requires_grad_(False)
+        overflown = [name for name, weight in self.model.named_parameters() if not weight.isfinite().all()]
+        if overflown:
+            raise ValueError(f"{overflown[0]} has values that {dtype} cannot hold.")
+
+    def forward(self, magnitude: torch.Tensor) -> torch.Tensor:
+        """[`UNetSVSModel.estimate_masks`]."""
+        return self.model.estimate_masks(magnitude)
+
+    def export(self) -> torch.export.ExportedProgram:
+        """The network as a graph for any batch and `config.num_frames` frames.
+
+        Returns:
+            The graph from `magnitude`, float32 `(batch, num_channels, n_fft // 2 + 1, num_frames)`, to the masks,
+            float32 `(batch, num_sources, num_channels, n_fft // 2 + 1, num_frames)`.
+        """
+        config = self.model.config
+        example = torch.ones(2, config.num_channels, config.n_fft // 2 + 1, config.num_frames)
+        # Bounded, or PyTorch 2.6 finds that it cannot be infinite.
+        batch = torch.export.Dim("batch", max=2**31 - 1)
+        return torch.export.export(self, (example,), dynamic_shapes=({0: batch},), strict=True)
+
+
+FOLDER = "onnx"
+DTYPES = {"model.onnx": torch.float32, "model_fp16.onnx": torch.float16}
+
+
+def export_onnx(model: UNetSVSModel, output_dir: str | Path) -> Path:
+    """Writes `onnx/model.onnx`, `onnx/model_fp16.onnx` and `onnx/separation.json`."""
+    folder = Path(output_dir) / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as partial:
+        for name, dtype in DTYPES.items():
+            _write_graph(MaskNetwork(model, dtype), Path(partial) / name)
+        GraphDescription.of(model.config).write(Path(partial) / FILE_NAME)
+        for name in (*DTYPES, FILE_NAME):
+            os.replace(Path(partial) / name, folder / name)
+    return folder
+
+
+def _write_graph(network: MaskNetwork, path: Path) -> None:
+    program = torch.onnx.export(
+        network.export(), dynamo=True, input_names=["magnitude"], output_names=["masks"], verbose=False
+    )
+    assert program is not None  # as it is with `dynamo`
+    # The exporter writes down the path and line of the code behind every node.
+    ClearMetadataAndDocStringPass()(program.model)
+    program.save(path)

@@ -1,0 +1,1 @@
+"""Songs, from folders and the Hub to batches of mixtures."""

@@ -1,0 +1,180 @@
+"""Random training examples: crops of decoded songs, remixed between songs, deterministic in seed and index."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import datasets
+import numpy as np
+import torch
+
+from modeling_unet_svs import UNetSVSConfig
+
+from .augmentations import ChannelSwap, CodecBand, Gain, LowPass, Panning, Polarity, Sometimes, Speed
+from .cache import open_stem
+
+SILENT_RMS = 1e-4
+
+
+@dataclass
+class MixingArguments:
+    """How training mixtures are made; shares are probabilities for each example."""
+
+    mir1k_share: float = 0.4  # voices taken from MIR-1K rather than other songs, where both are given
+    no_vocals_share: float = 0.04  # examples without any voice
+    coherent_share: float = 0.33  # voices that keep the accompaniment they were recorded with
+    instrumentals_share: float = 0.4  # of the rest, over an instrumental rather than stems of several songs
+    min_gain: float = 0.25  # each stem of a song is multiplied by a factor from here
+    max_gain: float = 1.25  # to here
+    min_vocals_level: float = -9.0  # dB, voice against accompaniment where no mix of the two is known, from
+    max_vocals_level: float = 6.0  # to here
+    speed_share: float = 0.3  # voices and accompaniments whose speed and pitch are changed
+    max_speed_percent: int = 6  # by at most so much, up or down
+    swap_share: float = 0.5  # voices and accompaniments whose left and right are exchanged
+    polarity_share: float = 0.0  # stems whose sign is changed
+    panning_share: float = 0.0  # stems that are moved between left and right
+    max_panning: float = 6.0  # dB, by which one channel is raised over the other at most
+    low_pass_share: float = 0.0  # stems that are muffled
+    min_low_pass: float = 3000.0  # Hz, the lowest cutoff
+    max_low_pass: float = 12000.0  # Hz, the highest cutoff
+    codec_share: float = 0.0  # examples that are cut, all stems alike, where a lossy encoder cuts
+
+
+class Mixer:
+    """Draws training examples from songs."""
+
+    def __init__(self, songs: Sequence[Mapping], config: UNetSVSConfig, mixing: MixingArguments):
+        self.config, self.mixing = config, mixing
+        self.mir1k = [song for song in songs if song["source"] == "mir1k"]
+        self.instrumentals = [song for song in songs if "vocals" not in song["files"]]
+        self.songs = [song for song in songs if song["source"] != "mir1k" and "vocals" in song["files"]]
+        if not self.songs and not self.mir1k:
+            raise ValueError(
+                "no song with a vocals stem to train on: give --musdb_dir, --mir1k_dir, --stems_dir or --dataset_name."
+            )
+        for source in config.sources:
+            lacking = [song["name"] for song in songs if source not in song["files"]]
+            if lacking and source not in ("vocals", "accompaniment"):
+                raise ValueError(
+                    f"source {source!r} needs songs with that stem, which {lacking[0]!r} lacks: train on --musdb_dir "
+                    "alone, or on other songs with that stem."
+                )
+        self.gain = Gain(mixing.min_gain, mixing.max_gain)
+        self.speed = Speed(mixing.max_speed_percent)
+        self.swap = ChannelSwap()
+        rate = config.sampling_rate
+        self.of_stems = (
+            Sometimes(mixing.polarity_share, Polarity()),
+            Sometimes(mixing.panning_share, Panning(mixing.max_panning)),
+            Sometimes(mixing.low_pass_share, LowPass(mixing.min_low_pass, mixing.max_low_pass, rate)),
+        )
+        self.codec = CodecBand(rate)
+
+    def example(self, rng: np.random.Generator) -> dict[str, torch.Tensor]:
+        """Draws one example."""
+        stems, bandwidth = self._draw(rng)
+        for name in stems:
+            for augmentation in self.of_stems:
+                stems[name] = augmentation(stems[name], rng)
+        if self.mixing.codec_share > 0 and rng.random() < self.mixing.codec_share:
+            together = self.codec(torch.cat(list(stems.values())), rng)
+            stems = dict(zip(stems, together.chunk(len(stems))))
+        stems["accompaniment"] = _backing(stems)
+        return {
+            "input_values": stems["vocals"] + stems["accompaniment"],
+            "labels": torch.stack([stems[source] for source in self.config.sources]),
+            "label_bandwidth": torch.tensor(bandwidth, dtype=torch.float32),
+        }
+
+    def _draw(self, rng: np.random.Generator) -> tuple[dict[str, torch.Tensor], float]:
+        mixing = self.mixing
+        use_mir1k = self.mir1k and (not self.songs or rng.random() < mixing.mir1k_share)
+        song = _pick(rng, self.mir1k if use_mir1k else self.songs)
+        others_to_mix = self.songs or self.instrumentals
+        if not others_to_mix or rng.random() < mixing.coherent_share:
+            stems = self._crop(rng, song)
+            mixed_by_artist = not use_mir1k
+        else:
+            stems = {"vocals": self._crop(rng, song, ("vocals",))["vocals"], **self._accompaniment(rng)}
+            mixed_by_artist = False
+        if mixed_by_artist:
+            stems = {name: self.gain(stem, rng) for name, stem in stems.items()}
+        else:
+            stems["vocals"] = stems["vocals"] * self._level(rng, stems)
+        if rng.random() < mixing.no_vocals_share:
+            stems["vocals"] = torch.zeros_like(stems["vocals"])
+            return stems, self.config.sampling_rate / 2
+        return stems, min(song["bandwidth"], self.config.sampling_rate / 2)
+
+    def _accompaniment(self, rng: np.random.Generator) -> dict[str, torch.Tensor]:
+        """An instrumental, or drums, bass and the other instruments each from a song of its own."""
+        if self.instrumentals and (not self.songs or rng.random() < self.mixing.instrumentals_share):
+            return self._crop(rng, _pick(rng, self.instrumentals))
+        # Songs may have different stems: the parts are those of the first song drawn.
+        alike, names = self.songs, list(self.songs[0]["files"])
+        if any(list(song["files"]) != names for song in self.songs):
+            names = list(_pick(rng, self.songs)["files"])
+            alike = [song for song in self.songs if list(song["files"]) == names]
+        return {
+            name: self.gain(self._crop(rng, _pick(rng, alike), (name,))[name], rng)
+            for name in names
+            if name != "vocals"
+        }
+
+    def _level(self, rng: np.random.Generator, stems: Mapping[str, torch.Tensor]) -> float:
+        """Factor that brings the voice to a random level against the accompaniment."""
+        level = rng.uniform(self.mixing.min_vocals_level, self.mixing.max_vocals_level)
+        accompaniment_rms = _backing(stems).square().mean().sqrt().item()
+        vocals_rms = stems["vocals"].square().mean().sqrt().item()
+        if min(accompaniment_rms, vocals_rms) < SILENT_RMS:
+            return 1.0
+        return accompaniment_rms / vocals_rms * 10 ** (level / 20)
+
+    def _crop(
+        self, rng: np.random.Generator, song: Mapping, names: tuple[str, ...] | None = None
+    ) -> dict[str, torch.Tensor]:
+        """The same random stretch of a song's stems, at a random speed, channels swapped at random."""
+        wanted = self.config.patch_samples
+        percent = self.speed.draw(rng) if rng.random() < self.mixing.speed_share else 0
+        length = self.speed.source_samples(wanted, percent)
+        start = int(rng.integers(0, max(song["num_samples"] - length, 0) + 1))
+        swap = rng.random() < self.mixing.swap_share
+        crops = {}
+        for name in names or song["files"]:
+            stem = song["files"][name]
+            stem = stem if isinstance(stem, np.ndarray) else open_stem(stem)
+            crop = np.array(stem[:, start : start + length], dtype=np.float32)
+            if crop.shape[1] < length:
+                crop = np.tile(crop, -(-length // crop.shape[1]))[:, :length]
+            waveform = torch.from_numpy(crop)
+            crops[name] = self.speed.apply(self.swap(waveform, rng) if swap else waveform, percent, wanted)
+        return crops
+
+
+class RandomMixes(torch.utils.data.Dataset):
+    """Endless training examples; the one at an index depends on the seed and the index alone."""
+
+    def __init__(
+        self, songs: datasets.Dataset, config: UNetSVSConfig, mixing: MixingArguments, num_examples: int, seed: int
+    ):
+        self.config, self.mixing, self.num_examples, self.seed = config, mixing, num_examples, seed
+        rows = [{**row, "files": {file["stem"]: file["file"] for file in row["stem_files"]}} for row in songs]
+        self.mixer = Mixer(rows, config, mixing)
+
+    def __len__(self) -> int:
+        return self.num_examples
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        """One example: mixture `(channels, samples)`, labels `(sources, channels, samples)` and their bandwidth."""
+        return self.mixer.example(np.random.default_rng([self.seed, index]))
+
+
+def _backing(stems: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """The sum of all but the voice."""
+    first, *others = (stem for name, stem in stems.items() if name != "vocals")
+    return sum(others, start=first)
+
+
+def _pick(rng: np.random.Generator, songs: Sequence[Mapping]) -> Mapping:
+    return songs[int(rng.integers(len(songs)))]

@@ -1,0 +1,1 @@
+"""Separators, scores and their results."""

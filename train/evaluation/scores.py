@@ -1,0 +1,263 @@
+"""The ways to score a separated song, each a function from references and estimates to numbers by stem."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec, spec_from_file_location
+from types import ModuleType
+
+import numpy as np
+
+from modeling_unet_svs.separation import Resampler
+
+# dB under a mixture that stand for digital silence, so that it has a place in means.
+INAUDIBLE = -120.0
+
+
+def sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
+    """Ratio of a reference's energy to that of the estimate's error, over the whole excerpt and all channels.
+
+    Args:
+        reference: `(num_channels, num_samples)`.
+        estimate: of the same shape.
+
+    Returns:
+        10 log10(|s|² / |s - ŝ|²) in dB; NaN where the reference is digital silence, infinite for a perfect estimate.
+    """
+    return _decibels(_energy(reference), _energy(np.subtract(reference, estimate, dtype=np.float64)))
+
+
+def si_sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
+    """SDR that no change of the estimate's level moves: the reference is scaled to fit the estimate best.
+
+    Args:
+        reference: `(num_channels, num_samples)`.
+        estimate: of the same shape.
+
+    Returns:
+        10 log10(|αs|² / |αs - ŝ|²) in dB with α = <ŝ, s> / |s|², one α for all channels; NaN where the reference or
+        the estimate is digital silence.
+    """
+    reference, estimate = reference.astype(np.float64), estimate.astype(np.float64)
+    energy = _energy(reference)
+    if energy == 0 or not estimate.any():
+        return float("nan")
+    scaled = (reference * estimate).sum() / energy * reference
+    return _decibels(_energy(scaled), _energy(scaled - estimate)) if scaled.any() else float("-inf")
+
+
+def museval_frames(references: np.ndarray, estimates: np.ndarray, sampling_rate: int) -> dict[str, np.ndarray]:
+    """BSSEval v4 by the museval library: frames of one second, one distortion filter for the whole song.
+
+    Args:
+        references: `(num_stems, num_channels, num_samples)`.
+        estimates: of the same shape.
+        sampling_rate: in Hz.
+
+    Returns:
+        `sdr`, `isr`, `sir` and `sar` in dB, each `(num_stems, num_frames)`; NaN in frames where a reference or an
+        estimate is digital silence, and in all frames where one is so for the whole song.
+    """
+    names = ("sdr", "isr", "sir", "sar")
+    if _any_silent(references) or _any_silent(estimates):
+        num_frames = max(references.shape[2] // sampling_rate, 1)
+        return {name: np.full((len(references), num_frames), np.nan) for name in names}
+    # museval takes (stems, samples, channels).
+    arrays = [np.swapaxes(array, 1, 2).astype(np.float64) for array in (references, estimates)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scores = museval_metrics().bss_eval(*arrays, window=sampling_rate, hop=sampling_rate)
+    return dict(zip(names, scores))
+
+
+def frame_median(frames: np.ndarray) -> float:
+    """The number that a song has by its frames.
+
+    Args:
+        frames: `(num_frames,)`, in dB.
+
+    Returns:
+        The median of those that are finite; NaN where none is.
+    """
+    finite = frames[np.isfinite(frames)]
+    return float(np.median(finite)) if finite.size else float("nan")
+
+
+def bss_eval_v3(references: np.ndarray, estimates: np.ndarray) -> dict[str, np.ndarray]:
+    """BSSEval v3 by the mir_eval library, as the paper has it: mono, the whole excerpt, each estimate for its stem.
+
+    Args:
+        references: `(num_stems, num_samples)`.
+        estimates: of the same shape.
+
+    Returns:
+        `sdr`, `sir` and `sar` in dB, each `(num_stems,)`; NaN where a reference or an estimate is digital silence.
+    """
+    names = ("sdr", "sir", "sar")
+    if _any_silent(references[:, None]) or _any_silent(estimates[:, None]):
+        return {name: np.full(len(references), np.nan) for name in names}
+    from mir_eval.separation import bss_eval_sources
+
+    arrays = [array.astype(np.float64) for array in (references, estimates)]
+    with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
+        # mir_eval announces that its next version leaves source separation to other libraries.
+        warnings.simplefilter("ignore", FutureWarning)
+        *scores, _ = bss_eval_sources(*arrays, compute_permutation=False)
+    return dict(zip(names, scores))
+
+
+def relative_level(estimate: np.ndarray, mixture: np.ndarray) -> float:
+    """How loud an estimate is against its mixture.
+
+    Args:
+        estimate: `(num_channels, num_samples)`.
+        mixture: of the same shape.
+
+    Returns:
+        10 log10(|ŝ|² / |x|²) in dB, at least -120; NaN where the mixture is digital silence.
+    """
+    return max(-_decibels(_energy(mixture), _energy(estimate)), INAUDIBLE) if mixture.any() else float("nan")
+
+
+def museval_metrics() -> ModuleType:
+    """The museval library's scores alone: the library as a whole refuses to be imported without a system FFmpeg.
+
+    Returns:
+        The module `museval.metrics`.
+
+    Raises:
+        ImportError: museval is not installed.
+    """
+    package = PathFinder.find_spec("museval")
+    if package is None:
+        raise ImportError("scores need museval: pip install museval")
+    spec = spec_from_file_location("museval_metrics", f"{package.submodule_search_locations[0]}/metrics.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _energy(waveform: np.ndarray) -> float:
+    return float(np.square(waveform, dtype=np.float64).sum())
+
+
+def _decibels(signal: float, error: float) -> float:
+    if signal == 0:
+        return float("nan")
+    return float("inf") if error == 0 else float(10 * np.log10(signal / error))
+
+
+def _any_silent(waveforms: np.ndarray) -> bool:
+    # As both libraries have it: the sum over the channels is silent.
+    return bool((waveforms.sum(axis=1) == 0).all(axis=1).any())
+
+
+STEMS = ("vocals", "accompaniment")
+# Scores by stem and metric, in dB; `frames` holds lists of them by metric.
+StemScores = dict[str, dict[str, float | dict[str, list[float]]]]
+
+
+@dataclass(frozen=True)
+class SeparatedSong:
+    """What a protocol scores."""
+
+    references: np.ndarray
+    estimates: np.ndarray
+    sampling_rate: int
+    bss_eval_rate: int
+    separate: Callable[[np.ndarray, int], np.ndarray]
+
+    @property
+    def mixture(self) -> np.ndarray:
+        """Sum of the references, `(num_channels, num_samples)`."""
+        return self.references.sum(axis=0)
+
+
+def score_sdr(song: SeparatedSong) -> StemScores:
+    """`sdr` and `si_sdr` over the whole song.
+
+    Args:
+        song: to score.
+
+    Returns:
+        Both, in dB, for each stem.
+    """
+    return {
+        stem: {"sdr": sdr(reference, estimate), "si_sdr": si_sdr(reference, estimate)}
+        for stem, reference, estimate in zip(STEMS, song.references, song.estimates)
+    }
+
+
+def score_museval(song: SeparatedSong) -> StemScores:
+    """BSSEval v4: `sdr`, `isr`, `sir`, `sar`, each the median over frames of one second, and the `frames`.
+
+    Args:
+        song: to score.
+
+    Returns:
+        All of it, in dB, for each stem.
+    """
+    metrics = museval_frames(song.references, song.estimates, song.sampling_rate)
+    return {
+        stem: {
+            **{metric: frame_median(frames[index]) for metric, frames in metrics.items()},
+            "frames": {metric: frames[index].tolist() for metric, frames in metrics.items()},
+        }
+        for index, stem in enumerate(STEMS)
+    }
+
+
+def score_bss_eval_v3(song: SeparatedSong) -> StemScores:
+    """The paper's `nsdr`, `sir` and `sar`, and `sdr`, of the mean over channels at `bss_eval_rate`.
+
+    Args:
+        song: to score.
+
+    Returns:
+        All of it, in dB, for each stem; the NSDR is the SDR of the estimate minus that of the mixture.
+    """
+    mixtures = np.broadcast_to(song.mixture, song.references.shape)
+    references, estimates, mixtures = (
+        _mono_at(array, song.sampling_rate, song.bss_eval_rate)
+        for array in (song.references, song.estimates, mixtures)
+    )
+    scores = bss_eval_v3(references, estimates)
+    # It takes seconds, and the floor's scores are those of the mixture already.
+    floor = scores if np.array_equal(estimates, mixtures) else bss_eval_v3(references, mixtures)
+    scores["nsdr"] = scores["sdr"] - floor["sdr"]
+    return {
+        stem: {metric: float(values[index]) for metric, values in scores.items()} for index, stem in enumerate(STEMS)
+    }
+
+
+def score_levels(song: SeparatedSong) -> StemScores:
+    """What comes out as a stem when it does not play: vocals of the accompaniment alone, and the other way round.
+
+    Args:
+        song: to score; it is separated again, without each stem.
+
+    Returns:
+        `leakage`, the level of what comes out against what goes in, in dB, the lower the better, for each stem.
+    """
+    scores = {}
+    for index, stem in enumerate(STEMS):
+        references = song.references.copy()
+        references[index] = 0
+        estimates = song.separate(references, song.sampling_rate)
+        scores[stem] = {"leakage": relative_level(estimates[index], references.sum(axis=0))}
+    return scores
+
+
+def _mono_at(waveforms: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
+    mono = waveforms.mean(axis=1, dtype=np.float32)
+    return Resampler(from_rate, to_rate, len(mono)).push(mono, last=True)
+
+
+PROTOCOLS: Mapping[str, Callable[[SeparatedSong], StemScores]] = {
+    "sdr": score_sdr,
+    "museval": score_museval,
+    "bss_eval_v3": score_bss_eval_v3,
+    "levels": score_levels,
+}

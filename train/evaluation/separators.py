@@ -1,0 +1,79 @@
+"""What gives the estimates: a model, or one of the two bounds that its scores are read between."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from modeling_unet_svs import UNetSVSConfig
+from modeling_unet_svs.command.checkpoint import load_checkpoint
+from modeling_unet_svs.network import hann_window
+
+from .scores import STEMS
+
+MIXTURE = "mixture"
+IRM = "irm"
+# Of the oracle's transform: 4096 samples at 44.1 kHz, and the paper's 1024 at 8192 Hz.
+IRM_WINDOW_SECONDS = 0.093
+
+
+@dataclass(frozen=True)
+class Separator:
+    """Estimates stems."""
+
+    name: str
+    fingerprint: str
+    sampling_rate: int | None
+    separate: Callable[[np.ndarray, int], np.ndarray]
+
+
+def load_separator(name: str, device: torch.device | str = "cpu") -> Separator:
+    """A separator by its name."""
+    if name == MIXTURE:
+        return Separator(name, "the mixture as every stem", None, mixture_as_estimate)
+    if name == IRM:
+        return Separator(
+            name, f"|s|²/(|v|²+|a|²), Hann window of about {IRM_WINDOW_SECONDS} s", None, ideal_ratio_mask
+        )
+    model = load_checkpoint(name)
+    if not set(STEMS) <= set(model.config.stems):
+        raise ValueError(f"--model {name} has the stems {', '.join(model.config.stems)}, not both of {STEMS}.")
+    # What decides the estimates, and not how, or with which version, the model was saved.
+    config = {name: getattr(model.config, name) for name in UNetSVSConfig.__annotations__}
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
+    for key, tensor in sorted(model.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
+    model.to(device)
+
+    def separate(references: np.ndarray, sampling_rate: int) -> np.ndarray:
+        stems = model.separate(references.sum(axis=0), sampling_rate)
+        return np.stack([stems[stem] for stem in STEMS])
+
+    return Separator(name, f"sha256:{digest.hexdigest()}", model.config.sampling_rate, separate)
+
+
+def mixture_as_estimate(references: np.ndarray, sampling_rate: int) -> np.ndarray:
+    """The floor: nothing is separated."""
+    return np.broadcast_to(references.sum(axis=0), references.shape)
+
+
+def ideal_ratio_mask(references: np.ndarray, sampling_rate: int) -> np.ndarray:
+    """The ceiling of soft masks: the true share of each stem's power in each bin, with the mixture's phase."""
+    n_fft = 2 ** round(math.log2(IRM_WINDOW_SECONDS * sampling_rate))
+    transform = {"n_fft": n_fft, "hop_length": n_fft // 4, "window": hann_window(n_fft)}
+    powers = torch.stack([_spectrum(stem, transform).abs().square() for stem in references])
+    mixture = _spectrum(references.sum(axis=0), transform)
+    masks = powers / powers.sum(0).clamp(min=torch.finfo(torch.float32).tiny)
+    length = references.shape[-1]
+    return torch.stack([torch.istft(mask * mixture, length=length, **transform) for mask in masks]).numpy()
+
+
+def _spectrum(waveform: np.ndarray, transform: dict) -> torch.Tensor:
+    return torch.stft(torch.from_numpy(waveform), pad_mode="constant", return_complex=True, **transform)

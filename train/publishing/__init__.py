@@ -1,0 +1,1 @@
+"""Model cards, and models on the Hub."""

@@ -1,0 +1,94 @@
+"""`python -m train.fetch_instrumentals DIR`: about 15 hours of freely licensed music without voice, from Debian.
+
+The packages are the music of free games; their licences (CC BY-SA, CC BY, GPL, CC0, ...) are in each package's
+`copyright` file, which is kept beside the music. It needs `apt-get` and `dpkg-deb`, and installs nothing."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+from modeling_unet_svs.audio.writing import AudioWriter
+from modeling_unet_svs.audio_reading import read_audio
+
+# Debian package: folders in it, or a zip, that hold music and no effects or speech.
+PACKAGES = {
+    "warzone2100-music": "usr/share/games/warzone2100/music",
+    "ufoai-music": "usr/share/games/ufoai/base/0music.pk3",
+    "wesnoth-1.16-music": "usr/share/games/wesnoth/1.16/data/core/music",
+    "supertux-data": "usr/share/games/supertux2/music",
+    "singularity-music": "usr/share/games/singularity/music",
+    "supertuxkart-data": "usr/share/games/supertuxkart/data/music",
+    "freedroidrpg-data": "usr/share/freedroidrpg/data/sound/music",
+    "redeclipse-data": "usr/share/games/redeclipse/data/sounds/music",
+    "hyperrogue-music": "usr/share/hyperrogue/music",
+    "fretsonfire-songs-sectoid": "usr/share/games/fretsonfire/data/songs/sectoid",
+}
+SUFFIXES = {".ogg", ".opus", ".mp3", ".flac", ".wav"}
+MIN_SECONDS = 20
+
+
+def fetch(package: str, music: str, target: Path) -> None:
+    """Downloads one package and keeps its music in `target/package`."""
+    with tempfile.TemporaryDirectory(dir=target, prefix=".partial-") as folder:
+        subprocess.run(["apt-get", "download", "-qq", package], cwd=folder, check=True)
+        (archive,) = Path(folder).glob("*.deb")
+        subprocess.run(["dpkg-deb", "-x", archive, folder], check=True)
+        source, kept = Path(folder, music), Path(folder, "kept")
+        if zipfile.is_zipfile(source):
+            with zipfile.ZipFile(source) as packed:
+                packed.extractall(Path(folder, "unpacked"))
+            source = Path(folder, "unpacked")
+        kept.mkdir()
+        for path in sorted(source.rglob("*")):
+            name = "_".join(path.relative_to(source).parts)
+            if path.name == "song.ogg":  # of which the guitar is a file of its own
+                _write_sum([path, path.with_name("guitar.ogg")], kept / f"{path.parent.name}.flac")
+            elif path.suffix.lower() in SUFFIXES and path.name != "guitar.ogg" and _is_music(path):
+                shutil.copy(path, kept / name)
+        shutil.copy(Path(folder, "usr/share/doc", package, "copyright"), kept)
+        kept.rename(target / package)
+
+
+def _is_music(path: Path) -> bool:
+    """Whether a file can be decoded and is longer than a jingle."""
+    try:
+        waveform, rate = read_audio(path)
+    except ValueError as error:
+        print(f"left out: {path.name}: {error.args[-1]}", file=sys.stderr)
+        return False
+    return waveform.shape[1] >= MIN_SECONDS * rate
+
+
+def _write_sum(paths: list[Path], target: Path) -> None:
+    (first, rate), (second, _) = (read_audio(path) for path in paths)
+    length = min(first.shape[1], second.shape[1])
+    with AudioWriter(target, rate, len(first), subtype="24") as writer:
+        writer.write(0.7 * (first[:, :length] + second[:, :length]))
+
+
+def main() -> int:
+    """Fetches the packages that are not there yet; exits with 1 where one cannot be had, 2 on wrong usage."""
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+        print("usage: python -m train.fetch_instrumentals DIR", file=sys.stderr)
+        return 2
+    target = Path(sys.argv[1])
+    target.mkdir(parents=True, exist_ok=True)
+    for package, music in PACKAGES.items():
+        if (target / package).is_dir():
+            continue
+        print(package, flush=True)
+        try:
+            fetch(package, music, target)
+        except (OSError, ValueError, subprocess.CalledProcessError) as error:
+            print(f"fetch_instrumentals: {package}: {error}", file=sys.stderr)
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,248 @@
+"""The training loop, from the arguments to the saved model."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import ProjectConfiguration, set_seed
+from torch.optim.swa_utils import AveragedModel
+from tqdm.auto import tqdm
+from transformers import get_cosine_schedule_with_warmup
+
+from modeling_unet_svs import UNetSVSConfig, UNetSVSModel
+from modeling_unet_svs.command.batch import share_cpus
+from modeling_unet_svs.command.checkpoint import load_checkpoint
+
+from .arguments import TrainingArguments
+from .checkpoints import find_checkpoint, load_checkpoint_state, replace_folder, save_checkpoint, save_model
+from .data.loading import load_songs, training_batches
+from .data.mixing import MixingArguments
+from .publishing.card import write_run_card
+from .publishing.hub import publish
+from .tracking import check_trackers, log_example
+from .validation import validate
+
+PARTS = ("data", "network", "optimizer")
+
+
+class Stopwatch:
+    """Adds up the time of a step's parts, which follow each other."""
+
+    def __init__(self, device: torch.device, seconds_per_step: float):
+        self._device, self._seconds_per_step = device, seconds_per_step
+        self._times: Counter[str] = Counter()
+        self._num_steps = 0
+        self._last = time.perf_counter()
+
+    def lap(self, part: str) -> None:
+        """Ends a part of a step."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        now = time.perf_counter()
+        self._times[part] += now - self._last
+        self._last = now
+
+    def end_step(self) -> None:
+        """Counts a step."""
+        self._num_steps += 1
+
+    def skip(self) -> None:
+        """Leaves out the time since the last lap: a validation, or a checkpoint."""
+        self._last = time.perf_counter()
+
+    def report(self) -> dict[str, float]:
+        """What was measured since the last report."""
+        total = max(sum(self._times.values()), 1e-9)
+        shares = {f"share_{part}": self._times[part] / total for part in PARTS}
+        speed = self._num_steps * self._seconds_per_step / total
+        self._times.clear()
+        self._num_steps = 0
+        return {"audio_seconds_per_second": speed, **shares}
+
+
+def warmed_up_average(decay: float) -> Callable[[list[torch.Tensor], list[torch.Tensor], torch.Tensor | int], None]:
+    """Exponential moving average whose memory grows from nothing to `decay`, so that first weights are forgotten."""
+
+    @torch.no_grad()
+    def update(averages: list[torch.Tensor], values: list[torch.Tensor], num_averaged: torch.Tensor | int) -> None:
+        warmed_up = min(decay, (1 + float(num_averaged)) / (10 + float(num_averaged)))
+        for average, value in zip(averages, values):
+            if average.is_floating_point():
+                average.lerp_(value, 1 - warmed_up)
+            else:
+                average.copy_(value)
+
+    return update
+
+
+@dataclass
+class RunState:
+    """Progress of a run."""
+
+    step: int = 0
+    best_sdr: float = -math.inf
+    validations_since_best: int = 0
+    full_precision: bool = False
+
+    def state_dict(self) -> dict:
+        """All of it."""
+        return asdict(self)
+
+    def load_state_dict(self, state: dict) -> None:
+        """Takes the state of a checkpoint."""
+        for name, value in state.items():
+            setattr(self, name, value)
+
+    def note_validation(self, sdr: float) -> bool:
+        """Takes a validation's result."""
+        is_best = sdr > self.best_sdr
+        self.validations_since_best = 0 if is_best else self.validations_since_best + 1
+        self.best_sdr = max(sdr, self.best_sdr)
+        return is_best
+
+
+def initial_model(config: UNetSVSConfig, model_name_or_path: str | None) -> tuple[UNetSVSModel, str]:
+    """Makes the model to train."""
+    if model_name_or_path is None:
+        return UNetSVSModel(config).train(), "new weights"
+    load_checkpoint(model_name_or_path)  # for its errors: below, nothing that is wrong with the weights is one
+    model, report = UNetSVSModel.from_pretrained(
+        model_name_or_path,
+        config=config,
+        dtype="float32",
+        use_safetensors=True,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+    )
+    renewed = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
+    kept = Counter(_part(name) for name in model.state_dict() if name not in renewed)
+    new = Counter(map(_part, renewed))
+    said = f"starting from {model_name_or_path}: {sum(kept.values())} tensors kept, {sum(new.values())} new"
+    if new:
+        said += f" ({', '.join(f'{part}: {count}' for part, count in sorted(new.items()))})"
+    return model.train(), said
+
+
+def _part(name: str) -> str:
+    """`unets.vocals.encoder.0.conv.weight` is part of `vocals.encoder.0`."""
+    return ".".join(name.split(".")[1:4]) if ".mask." not in name else f"{name.split('.')[1]}.mask"
+
+
+def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArguments) -> None:
+    """Trains a model and saves the moving average of its weights to `training.output_dir`."""
+    output_dir = Path(training.output_dir)
+    accelerator = Accelerator(
+        # Several processes without a GPU are several only where Accelerate is told that the CPU is meant.
+        cpu=not torch.accelerator.is_available(),
+        mixed_precision=training.mixed_precision,
+        gradient_accumulation_steps=training.gradient_accumulation_steps,
+        dynamo_backend="inductor" if training.torch_compile else None,
+        log_with=check_trackers(training.report_to) or None,
+        project_config=ProjectConfiguration(project_dir=output_dir, logging_dir=output_dir / "logs"),
+    )
+    if accelerator.device.type == "cpu":
+        share_cpus(accelerator.num_processes)
+    checkpoint = find_checkpoint(output_dir, training.resume_from_checkpoint)
+    train_songs, validation_songs = load_songs(training, config, accelerator)
+    batch_size = training.train_batch_size * accelerator.num_processes * training.gradient_accumulation_steps
+    set_seed(training.seed)
+    model, said = initial_model(config, training.model_name_or_path)
+    accelerator.print(said)
+    # The processes begin with the same weights, and drop different units.
+    set_seed(training.seed, device_specific=True)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay, fused=True
+    )
+    schedule = get_cosine_schedule_with_warmup(optimizer, training.warmup_steps, training.max_train_steps)
+    average = AveragedModel(model, multi_avg_fn=warmed_up_average(training.ema_decay), use_buffers=True)
+    average.to(accelerator.device)
+    run = RunState()
+    model, optimizer = accelerator.prepare(model, optimizer)
+    accelerator.register_for_checkpointing(schedule, average, run)
+    if checkpoint is not None:
+        checkpoint = load_checkpoint_state(accelerator, checkpoint, config)
+        accelerator.print(f"resuming after step {run.step}{f' from {checkpoint}' if checkpoint else ''}")
+    if run.full_precision:
+        _give_up_mixed_precision(accelerator, model)
+    loader = training_batches(train_songs, training, config, mixing, accelerator, run.step)
+    accelerator.init_trackers("train", config={**asdict(training), **asdict(mixing)})
+    progress = tqdm(
+        total=training.max_train_steps, initial=run.step, disable=not accelerator.is_main_process, mininterval=10
+    )
+    losses: list[torch.Tensor] = []
+    scores: dict[str, float] = {}
+    stopwatch = Stopwatch(accelerator.device, batch_size * config.patch_samples / config.sampling_rate)
+    for batch in loader:
+        stopwatch.lap("data")
+        with accelerator.accumulate(model):
+            loss = model(**batch).loss
+            accelerator.backward(loss)
+            losses.append(loss.detach())
+            stopwatch.lap("network")
+            if not accelerator.sync_gradients:
+                continue
+            norm = accelerator.clip_grad_norm_(model.parameters(), training.max_grad_norm)
+            # fp16 overflows now and then by design, and its gradient scaler leaves such a step out by itself.
+            if torch.isfinite(norm) or training.mixed_precision == "fp16":
+                optimizer.step()
+                average.update_parameters(accelerator.unwrap_model(model))
+            elif run.full_precision or training.mixed_precision == "no":
+                tqdm.write(f"step {run.step + 1}: the gradient is not finite: left out")
+            else:
+                run.full_precision = True
+                _give_up_mixed_precision(accelerator, model)
+                tqdm.write(f"step {run.step + 1}: the gradient is not finite: left out; full precision from here on")
+            schedule.step()
+            optimizer.zero_grad()
+        stopwatch.lap("optimizer")
+        stopwatch.end_step()
+        run.step += 1
+        progress.update()
+        is_last = run.step == training.max_train_steps
+        if run.step % training.logging_steps == 0 or is_last:
+            values = {"loss": accelerator.reduce(torch.stack(losses).mean(), "mean").item(), **stopwatch.report()}
+            losses.clear()
+            progress.set_postfix_str(_line(values), refresh=False)
+            values |= {"learning_rate": schedule.get_last_lr()[0], "gradient_norm": norm.item()}
+            accelerator.log(values, step=run.step)
+        if validation_songs and (run.step % training.validation_steps == 0 or is_last):
+            scores = validate(average.module, validation_songs, accelerator)
+            accelerator.log(scores, step=run.step)
+            if accelerator.is_main_process:
+                tqdm.write(f"step {run.step}: " + ", ".join(f"{name} {value:.2f}" for name, value in scores.items()))
+                log_example(accelerator, average.module, validation_songs[0], run.step)
+            if scores and run.note_validation(scores["validation_sdr"]) and accelerator.is_main_process:
+                save_model(average.module, output_dir / "partial-best")
+                replace_folder(output_dir / "partial-best", output_dir / "best")
+            is_last |= run.validations_since_best == training.early_stopping_patience
+        if run.step % training.checkpointing_steps == 0 or is_last:
+            save_checkpoint(accelerator, output_dir, run.step, training.checkpoints_total_limit, config)
+        stopwatch.skip()
+        if is_last:
+            break
+    progress.close()
+    if accelerator.is_main_process:
+        save_model(average.module, output_dir)
+        write_run_card(output_dir, config, training, mixing, scores)
+    accelerator.end_training()
+    if training.push_to_hub and accelerator.is_main_process:
+        publish(output_dir, training.hub_model_id)
+
+
+def _give_up_mixed_precision(accelerator: Accelerator, model: torch.nn.Module) -> None:
+    # Takes away what `prepare` has wrapped around `forward`, and changes nothing else.
+    accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+
+
+def _line(values: dict[str, float]) -> str:
+    return (
+        f"loss {values['loss']:.4f}, {values['audio_seconds_per_second']:.0f} s of audio/s, "
+        f"{values['share_network']:.0%} in the network, {values['share_data']:.0%} in data"
+    )
