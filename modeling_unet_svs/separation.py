@@ -14,9 +14,6 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
-    from .configuration_unet_svs import UNetSVSConfig
-    from .onnx.runner import GraphDescription
-
 
 class SampleQueue:
     """First samples in, first samples out; costs no more than the samples that are waiting."""
@@ -92,7 +89,7 @@ class SourceEstimator(Protocol):
     """What separates patches, in whatever runtime."""
 
     @property
-    def config(self) -> UNetSVSConfig | GraphDescription:
+    def config(self) -> Any:
         """Says the rate, the spectrogram and the stems."""
 
     def estimate_sources(self, waveform: np.ndarray, num_patches: int) -> np.ndarray:
