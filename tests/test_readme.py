@@ -160,7 +160,7 @@ def test_every_file_that_is_linked_is_there(document):
         assert path.is_file(), link
         assert not anchor or anchor in anchors(path), link
         assert path.suffix != ".png" or path.stat().st_size < 400_000, link
-    for name in re.findall(r"`(\w+\.py)`", document.read_text()):
+    for name in re.findall(r"`([\w/]+\.py)`", document.read_text()):
         assert (ROOT / "modeling_unet_svs" / name).is_file(), name
 
 
