@@ -20,13 +20,12 @@ from pathlib import Path
 
 import pytest
 
-from modeling_unet_svs.audio import reading_ahead
-from modeling_unet_svs.audio import reading_ahead as background
-from modeling_unet_svs.audio import writing as audio_writing
+from modeling_unet_svs.audio import reading_ahead, whole_files, writing
+from modeling_unet_svs.audio.whole_files import replace_text, whole_file, whole_folder
+from modeling_unet_svs.audio.whole_files import whole_files as files_into
 from modeling_unet_svs.audio.writing import AudioWriter
 from modeling_unet_svs.audio_reading import AudioFileError, AudioReader, read_audio
 from modeling_unet_svs.command import file_separation
-from modeling_unet_svs.command import file_separation as stem_file
 from modeling_unet_svs.command.batch import separate_all
 from modeling_unet_svs.command.cli import main
 from train.checkpoints import save_model
@@ -36,7 +35,7 @@ from .small_training import arguments, train_here
 
 RATE = 16_000
 FAILED, INTERRUPTED = 1, 130
-WRITING = (audio_writing, background, file_separation, reading_ahead, stem_file)
+WRITING = (file_separation, reading_ahead, whole_files, writing)
 pytestmark = pytest.mark.faults
 
 
@@ -119,11 +118,61 @@ def test_killed_while_writing_leaves_no_stem_and_the_next_run_removes_what_is_le
 
 
 def test_what_another_program_is_writing_is_left_alone(tmp_path):
-    abandoned, others = (tmp_path / f".song.wav.{process}.partial" for process in (2**22 + 1, os.getppid()))
-    abandoned.write_bytes(b"left behind")
-    others.write_bytes(b"being written")
-    write_song(tmp_path / "song.wav", noise(1, 100))
-    assert files_of(tmp_path) == [others.name, "song.wav"]
+    (tmp_path / ".song.wav.of a killed program.partial").write_bytes(b"left behind")
+    with AudioWriter(tmp_path / "song.wav", RATE, 1) as writer:
+        (others,) = files_of(tmp_path)
+        write_song(tmp_path / "song.wav", noise(1, 200), RATE)
+        assert files_of(tmp_path) == [others, "song.wav"]
+        writer.write(noise(1, 100))
+    assert files_of(tmp_path) == ["song.wav"]
+    assert read_audio(tmp_path / "song.wav")[0].shape == (1, 100)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+def test_files_and_folders_are_replaced_when_they_are_whole_and_not_before(tmp_path, error):
+    """A file alone; a folder as a whole; the files of a folder in which others stay."""
+    left = tmp_path / ".folder.of a killed program.partial"
+    left.mkdir()
+    for name in ("file", "folder/old", "folder/sub/old"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("old")
+    with pytest.raises(error), whole_file(tmp_path / "file") as file:
+        file.write(b"new")
+        raise error
+    for writing_whole in (whole_folder, files_into):
+        with pytest.raises(error), writing_whole(tmp_path / "folder") as folder:
+            (folder / "new").touch()
+            raise error
+    assert files_of(tmp_path) == ["file", "folder/old", "folder/sub/old"]
+    replace_text(tmp_path / "file", "new")
+    assert (tmp_path / "file").read_text() == "new"
+    with files_into(tmp_path / "folder") as folder:
+        (folder / "old").write_text("replaced")
+        (folder / "new").touch()
+    assert files_of(tmp_path) == ["file", "folder/new", "folder/old", "folder/sub/old"]
+    assert (tmp_path / "folder" / "old").read_text() == "replaced"
+    with whole_folder(tmp_path / "folder") as folder:
+        (folder / "alone").touch()
+        assert (tmp_path / "folder" / "old").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+    assert files_of(tmp_path / "folder") == ["alone"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_link_is_followed_and_a_pipe_or_a_device_is_never_replaced(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real" / "file")
+    for text in ("first", "second"):
+        replace_text(tmp_path / "link", text)
+        assert (tmp_path / "link").is_symlink() and (tmp_path / "real" / "file").read_text() == text
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    replace_text(tmp_path / "pipe", "through it")
+    assert os.read(reader, 100) == b"through it"
+    assert (tmp_path / "pipe").is_fifo()
+    os.close(reader)
+    replace_text("/dev/null", "nothing")
+    assert Path("/dev/null").is_char_device()
 
 
 @pytest.mark.parametrize("when", ["separating", "writing"])
@@ -290,7 +339,7 @@ def test_a_pipe_does_not_hang(separate_here, tmp_path):
 
 HANGING = """
 import ctypes
-from modeling_unet_svs import reading_ahead
+from modeling_unet_svs.audio import reading_ahead
 from modeling_unet_svs.audio_reading import AudioReader
 from modeling_unet_svs.command.cli import main
 read = AudioReader.blocks

@@ -1,22 +1,19 @@
-"""Blocks of samples to audio files, which appear under their name when they are whole."""
+"""Blocks of samples to audio files, which appear under their names when they are whole."""
 
 from __future__ import annotations
 
-import glob
-import os
 import weakref
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import cast
 
 import av
 import numpy as np
 
 from ..audio_reading import AudioFileError
+from .whole_files import whole_file
 
 SUBTYPES = ("16", "24", "float")
 LAYOUTS = ("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")
@@ -31,30 +28,24 @@ class AudioFormat:
     container: str
     codecs: Mapping[str, str]
     max_channels: int
-    sampling_rates: tuple[int, ...] = ()
-    max_sampling_rate: int = 655_350
+    sampling_rates: Sequence[int] = range(1, 655_351)
     bit_rate: int | None = None
     options: Mapping[str, str] = field(default_factory=dict)
 
 
+PCM = {"16": "pcm_s16le", "24": "pcm_s24le", "float": "pcm_f32le"}
+FLAC = dict.fromkeys(SUBTYPES, "flac")
+MP3 = dict.fromkeys(SUBTYPES, "libmp3lame")
+AAC = dict.fromkeys(SUBTYPES, "aac")
 FORMATS: Mapping[str, AudioFormat] = {
     # RF64 where a file grows beyond the 4 GiB that a WAV can say.
-    "wav": AudioFormat(
-        "wav", {"16": "pcm_s16le", "24": "pcm_s24le", "float": "pcm_f32le"}, 64, options={"rf64": "auto"}
-    ),
-    "flac": AudioFormat("flac", dict.fromkeys(SUBTYPES, "flac"), 8),
-    "mp3": AudioFormat("mp3", dict.fromkeys(SUBTYPES, "libmp3lame"), 2, MP3_RATES, bit_rate=320_000),
+    "wav": AudioFormat("wav", PCM, 64, options={"rf64": "auto"}),
+    "flac": AudioFormat("flac", FLAC, 8),
+    "mp3": AudioFormat("mp3", MP3, 2, MP3_RATES, 320_000),
     # FFmpeg's Vorbis encoder changes the length, and Opus the rate; FLAC in Ogg changes nothing.
-    "ogg": AudioFormat("ogg", dict.fromkeys(SUBTYPES, "flac"), 8),
+    "ogg": AudioFormat("ogg", FLAC, 8),
     # The edit list that hides the encoder's padding counts in movie time, in milliseconds by default.
-    "m4a": AudioFormat(
-        "ipod",
-        dict.fromkeys(SUBTYPES, "aac"),
-        8,
-        AAC_RATES,
-        bit_rate=256_000,
-        options={"movie_timescale": "{sampling_rate}"},
-    ),
+    "m4a": AudioFormat("ipod", AAC, 8, AAC_RATES, 256_000, {"movie_timescale": "{sampling_rate}"}),
 }
 
 # FFmpeg's frames grow with the rate, and it cannot read back those of many channels of noise: above the usual rates
@@ -70,10 +61,19 @@ def check_format(format: str, sampling_rate: int, num_channels: int) -> AudioFor
     if num_channels > found.max_channels:
         raise ValueError(f"{format} holds {found.max_channels} channels, not {num_channels}: use wav.")
     rates = found.sampling_rates
-    if sampling_rate > found.max_sampling_rate or (rates and sampling_rate not in rates):
-        held = ", ".join(map(str, rates)) if rates else f"up to {found.max_sampling_rate}"
+    if sampling_rate not in rates:
+        held = f"up to {rates[-1]}" if isinstance(rates, range) else ", ".join(map(str, rates))
         raise ValueError(f"{format} cannot hold {sampling_rate} Hz, only {held} Hz: use wav or flac.")
     return found
+
+
+@contextmanager
+def naming_file(path: Path) -> Iterator[None]:
+    """Context in which errors of a disk, or of an encoder, name the file that they are about."""
+    try:
+        yield
+    except (OSError, av.FFmpegError) as error:
+        raise AudioFileError(path, f"cannot be written: {error.strerror}.") from None
 
 
 class AudioWriter:
@@ -104,57 +104,46 @@ class AudioWriter:
         tags: Mapping[str, str] | None = None,
     ):
         self.path = Path(path)
-        found = check_format(self.path.suffix.lower().removeprefix("."), sampling_rate, num_channels)
+        self._format = check_format(self.path.suffix.lower().removeprefix("."), sampling_rate, num_channels)
         if subtype not in SUBTYPES:
             raise ValueError(f"subtype {subtype!r} is unknown: use one of {', '.join(SUBTYPES)}.")
-        self.sampling_rate, self.num_channels = sampling_rate, num_channels
-        self._format, self._codec, self._tags = found, found.codecs[subtype], dict(tags or {})
-        self._partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
+        self.sampling_rate, self.num_channels, self._subtype = sampling_rate, num_channels, subtype
+        self._tags = dict(tags or {})
         self._layout = LAYOUTS[num_channels - 1] if num_channels <= len(LAYOUTS) else f"{num_channels}C"
-        self._sample_format = None
-        if self._codec == "flac":
-            self._sample_format = "s16" if subtype == "16" else "s32"
-        self._remove_abandoned()
         self._open()
 
     def _open(self) -> None:
-        self._num_written = 0
-        discarded = ExitStack()
-        # Before there is a file: whenever Ctrl-C comes, also before `with` has begun, it goes with this writer, and
-        # FFmpeg is done with it before it is closed.
-        self._discard = weakref.finalize(self, discarded.close)
-        discarded.callback(_quietly, partial(self._partial.unlink, missing_ok=True))
-        try:
-            self._file = open(self._partial, "wb")
-            discarded.callback(_quietly, self._file.close)
-        except OSError as error:
-            self._discard.detach()
-            raise AudioFileError(self.path, f"cannot be written: {error.strerror}.") from None
-        try:
-            found = self._format
-            options = {key: value.format(sampling_rate=self.sampling_rate) for key, value in found.options.items()}
-            self._container = av.open(self._file, "w", format=found.container, container_options=options)
-            discarded.callback(_quietly, self._container.close)
-            limits = (
-                {"frame_size": FLAC_FRAME} if self._codec == "flac" and self.sampling_rate > FLAC_USUAL_RATE else {}
-            )
-            stream = self._container.add_stream(self._codec, rate=self.sampling_rate, options=limits)
-            self._stream = cast(av.AudioStream, stream)
-            codec = self._stream.codec_context
-            codec.layout = self._layout
-            if found.bit_rate:
-                # A quarter for a single channel would do; half is what stereo has for each.
-                self._stream.bit_rate = min(found.bit_rate, found.bit_rate // 2 * self.num_channels)
-            elif self._sample_format:
-                codec.format = self._sample_format
-            # Ogg keeps tags with the stream, the others with the file.
-            owner = self._stream if found.container == "ogg" else self._container
-            owner.metadata.update(self._tags)
-            # Now and not with the first samples, so that a file without any is still a file of its format.
-            self._container.start_encoding()
-        except BaseException:
-            self._discard()
-            raise
+        self._num_written, self._opened = 0, ExitStack()
+        # Before there is a file: whenever Ctrl-C comes, also before `with` has begun, it goes with this writer.
+        self._discard = weakref.finalize(self, _discard, self._opened)
+        found, codec = self._format, self._format.codecs[self._subtype]
+        options = {key: value.format(sampling_rate=self.sampling_rate) for key, value in found.options.items()}
+        limits = {"frame_size": FLAC_FRAME} if codec == "flac" and self.sampling_rate > FLAC_USUAL_RATE else {}
+        with naming_file(self.path):
+            try:
+                file = self._opened.enter_context(whole_file(self.path))
+                self._container = av.open(file, "w", format=found.container, container_options=options)
+                # FFmpeg is done with the file before it is closed.
+                self._opened.callback(self._container.close)
+                self._add_stream(codec, limits)
+                # Now and not with the first samples, so that a file without any is still a file of its format.
+                self._container.start_encoding()
+            except BaseException:
+                self._discard()
+                raise
+
+    def _add_stream(self, codec: str, options: dict[str, str]) -> None:
+        stream = self._container.add_stream(codec, rate=self.sampling_rate, options=options)
+        self._stream = cast(av.AudioStream, stream)
+        self._stream.codec_context.layout = self._layout
+        if self._format.bit_rate:
+            # A quarter for a single channel would do; half is what stereo has for each.
+            self._stream.bit_rate = min(self._format.bit_rate, self._format.bit_rate // 2 * self.num_channels)
+        elif codec == "flac":
+            self._stream.codec_context.format = "s16" if self._subtype == "16" else "s32"
+        # Ogg keeps tags with the stream, the others with the file.
+        owner = self._stream if self._format.container == "ogg" else self._container
+        owner.metadata.update(self._tags)
 
     def restart(self) -> None:
         """Throws away what was written."""
@@ -164,21 +153,14 @@ class AudioWriter:
     def __enter__(self) -> AudioWriter:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if kind is not None:
-            self._discard()
-            return
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
-            self._mux(None)
-            self._container.close()
-            self._file.close()
-            os.replace(self._partial, self.path)
-            self._discard.detach()
-        except (OSError, av.FFmpegError) as failure:
+            if kind is None:
+                with naming_file(self.path):
+                    self._mux(None)
+                    self._opened.close()
+        finally:
             self._discard()
-            raise AudioFileError(self.path, f"cannot be written: {failure.strerror}.") from None
 
     def write(self, block: np.ndarray) -> None:
         """Appends samples.
@@ -202,40 +184,18 @@ class AudioWriter:
         frame = av.AudioFrame.from_ndarray(samples, format=sample_format, layout=self._layout)
         frame.sample_rate, frame.pts = self.sampling_rate, self._num_written
         self._num_written += block.shape[1]
-        try:
+        with naming_file(self.path):
             self._mux(frame)
-        except (OSError, av.FFmpegError) as error:
-            raise AudioFileError(self.path, f"cannot be written: {error.strerror}.") from None
-
-    def _remove_abandoned(self) -> None:
-        """What a program that was killed has left of this file; that of one that still runs stays."""
-        for path in self.path.parent.glob(f".{glob.escape(self.path.name)}.*.partial"):
-            process = path.name.split(".")[-2]
-            if process.isdigit() and not _runs(int(process)):
-                with suppress(OSError):
-                    path.unlink()
 
     def _mux(self, frame: av.AudioFrame | None) -> None:
         for packet in self._stream.encode(frame):
             self._container.mux(packet)
 
 
-def _quietly(close: Callable[[], object]) -> None:
-    """For what cannot be finished and is removed anyway."""
+def _discard(opened: ExitStack) -> None:
+    """Closes and removes what is not finished; does nothing after it was finished."""
     with suppress(OSError, av.FFmpegError):
-        close()
-
-
-def _runs(process: int) -> bool:
-    if os.name != "posix":  # where an opened file cannot be removed anyway, and signal 0 is one that ends a process
-        return False
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass
-    return True
+        opened.__exit__(GeneratorExit, GeneratorExit(), None)
 
 
 def _convert(block: np.ndarray, sample_format: str) -> np.ndarray:
