@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any
 
 import numpy as np
@@ -38,19 +37,20 @@ SAMPLE_TYPES: dict[str, tuple[np.dtype[Any], float]] = {
     "flt": (np.dtype(np.float32), 1.0),
     "dbl": (np.dtype(np.float64), 1.0),
 }
-# What moves a terminal's cursor, turns its text around, or is no text: lone halves of UTF-16 stand for any bytes.
+# Characters that move a terminal's cursor, turn its text around, or are no text: lone halves of UTF-16 stand for any
+# bytes.
 CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-# What of an announced length may be missing before a file counts as truncated: an encoder's padding, not music.
+# Part of the announced length that a whole file may lack: an encoder's padding, not music.
 TOLERATED_SHARE, TOLERATED_SECONDS = 0.01, 0.1
-# RIFF sizes from here on are what programs write that do not know the size when they begin.
+# Sizes from here on in a RIFF header are those of programs that do not know the size when they begin.
 UNKNOWN_RIFF_SIZE = 0x7FFF_0000
-# What a Wave64 file begins with, before its size.
+# Beginning of a Wave64 file, before its size.
 W64 = bytes.fromhex("726966662e91cf11a5d628db04c10000")
-# In a row, before a file is given up.
+# Gaps in a row after which a file is given up.
 MAX_GAPS = 100
-# Of a block, at most, whatever rate a header claims.
+# Upper limits of a block, whatever rate a header claims.
 BLOCK_SECONDS, BLOCK_SAMPLES = 1, 1 << 18
-# It may repeat all that the library was given.
+# Characters of a library's error that are said: it may repeat all that the library was given.
 LONGEST_REASON = 400
 
 
@@ -77,68 +77,47 @@ class AudioFileError(ValueError):
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What a file says of its audio.
-
-    Attributes:
-        path: of the file.
-        sampling_rate: in Hz.
-        num_channels: of the audio stream.
-        num_samples: for each channel, as the header has it: exact or an estimate; `None` where it says nothing.
-        subtype: "16", "24" or "float", the depth that loses nothing of the file; "16" for lossy formats.
-        codec: FFmpeg's name of the coding.
-        tags: title, artist and so on; names in lower case.
-    """
+    """What a file says of its audio."""
 
     path: Path
     sampling_rate: int
     num_channels: int
-    num_samples: int | None
-    subtype: str
-    codec: str
-    tags: dict[str, str]
+    num_samples: int | None  # for each channel: exact or an estimate; `None` where the header says nothing
+    subtype: str  # "16", "24" or "float", the depth that loses nothing of the file; "16" for lossy formats
+    codec: str  # FFmpeg's name
+    tags: dict[str, str]  # title, artist and so on; names in lower case
 
 
 class AudioReader:
-    """An opened audio file, recognised by its content and not by its name.
+    """An opened audio or video file, recognised by its content and not by its name; use it as a context manager.
 
-    Use it as a context manager. A damaged frame of a lossy file, or a gap, is left out, as players do. A damaged
-    lossless file, one that cannot be followed to its end, and one that ends before the length that its header
-    announces are errors: a song is never shortened silently.
-
-    Args:
-        path: of the file, which may be a video.
-        audio_stream: which of its audio streams; a MUSDB18 stem file has five.
-
-    Raises:
-        AudioFileError: no such file, nothing that can be decoded, no sound in it.
+    A damaged frame of a lossy file, or a gap, is left out, as players do. A damaged lossless file, one that cannot be
+    followed to its end, and one that ends before the length that its header announces are errors: a song is never
+    shortened silently. A file can have several audio streams; a MUSDB18 stem file has five.
     """
 
     def __init__(self, path: str | Path, audio_stream: int = 0):
         if av is None:
             raise ImportError("reading audio files needs PyAV: pip install av")
         self.path = Path(path)
+        self._opened = ExitStack()
         # Not `Path.exists`, which raises for names that are too long.
         if not os.path.exists(path):
             raise AudioFileError(path, "no such file.")
-        if os.path.isdir(path):
-            raise AudioFileError(path, "is a folder, not an audio file.")
         if not os.path.isfile(path):
-            raise AudioFileError(path, "is a pipe or a device: a song has to be a file.")
-        self._opened = ExitStack()
+            what = "a folder" if os.path.isdir(path) else "a pipe or a device"
+            raise AudioFileError(path, f"is {what}: a song has to be a file.")
         try:
             self._file = self._opened.enter_context(open(self.path, "rb"))
-        except OSError as error:
-            raise AudioFileError(path, f"cannot be read: {error.strerror}.") from None
-        try:
             self._open(audio_stream)
-        except BaseException:
+        except BaseException as error:
             self.close()
+            if isinstance(error, OSError):
+                raise AudioFileError(path, f"cannot be read: {error.strerror}.") from None
             raise
 
     def _open(self, audio_stream: int) -> None:
-        if self._size() == 0:
-            raise AudioFileError(self.path, "is empty (0 bytes).")
-        self._check_riff_size()
+        self._check_size()
         has_mp3_length = self._has_mp3_length()
         try:
             # Without the file's name, which would let FFmpeg guess by its ending.
@@ -182,9 +161,7 @@ class AudioReader:
     def __enter__(self) -> AudioReader:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -192,51 +169,50 @@ class AudioReader:
         self._opened.close()
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """All samples in order.
+        """All samples in order, in blocks of about a second, float32 `(num_channels, num_samples)` with full scale 1.
 
-        Yields:
-            float32 `(num_channels, num_samples)` of about a second, full scale 1. Integers of 24 bits and less are
-            exact.
-
-        Raises:
-            AudioFileError: damaged or truncated, or without a single sample.
+        Integers of 24 bits and less are exact.
         """
         wanted = min(BLOCK_SECONDS * self.info.sampling_rate, BLOCK_SAMPLES)
         limit = self.info.num_samples if "mov" in self._container.format.name and self._exact else None
         waiting: list[np.ndarray] = []
         num_waiting = num_samples = 0
-        for samples in self._decoded():
-            if limit is not None:  # an MP4 says in its edit list where the encoder's padding begins
-                samples = samples[:, : max(limit - num_samples, 0)]
-            num_samples += samples.shape[1]
-            num_waiting += samples.shape[1]
-            waiting.append(samples)
-            if num_waiting >= wanted:
-                yield np.concatenate(waiting, axis=1)
-                waiting, num_waiting = [], 0
+        try:
+            for frame in self._frames():
+                samples = _float_samples(frame)
+                if limit is not None:  # an MP4 says in its edit list where the encoder's padding begins
+                    samples = samples[:, : max(limit - num_samples, 0)]
+                num_samples += samples.shape[1]
+                num_waiting += samples.shape[1]
+                waiting.append(samples)
+                if num_waiting >= wanted:
+                    yield np.concatenate(waiting, axis=1)
+                    waiting, num_waiting = [], 0
+        except av.FFmpegError as error:
+            raise AudioFileError(self.path, f"is damaged: {error.strerror}.") from None
+        except (OSError, MemoryError) as error:  # of a disk, or of a claim of gigabytes
+            raise AudioFileError(self.path, f"cannot be read: {error}.") from None
         if num_waiting:
             yield np.concatenate(waiting, axis=1)
         self._check_length(num_samples)
 
-    def _decoded(self) -> Iterator[np.ndarray]:
-        lossless = self._stream.codec_context.name.startswith(LOSSLESS_CODECS)
+    def _frames(self) -> Iterator[av.AudioFrame]:
+        is_lossless = self._stream.codec_context.name.startswith(LOSSLESS_CODECS)
         for packet in self._packets():
             try:
                 frames = packet.decode()
             except av.EOFError:
                 return
-            except av.FFmpegError as error:
-                if lossless:
-                    raise AudioFileError(self.path, f"is damaged: {error.strerror}.") from None
+            except av.FFmpegError:
+                if is_lossless:
+                    raise
                 continue
-            except MemoryError as error:  # of a claim of gigabytes
-                raise AudioFileError(self.path, f"cannot be read: {error}.") from None
             except ValueError:  # the coding has changed to one that nothing decodes
                 raise AudioFileError(self.path, "has sound in it that cannot be decoded.") from None
             for frame in frames:
                 if (frame.sample_rate, frame.layout.nb_channels) != (self.info.sampling_rate, self.info.num_channels):
                     raise AudioFileError(self.path, "changes its sampling rate or channels in the middle.")
-                yield _float_samples(frame)
+                yield frame
 
     def _packets(self) -> Iterator[av.Packet[av.AudioStream]]:
         num_gaps = 0
@@ -250,14 +226,7 @@ class AudioReader:
                 return
             except av.BlockingIOError:  # FFmpeg's "try again": a gap, such as broadcasts have
                 num_gaps += 1
-            except av.FFmpegError as error:
-                raise AudioFileError(self.path, f"is damaged: {error.strerror}.") from None
-            except (OSError, MemoryError) as error:
-                raise AudioFileError(self.path, f"cannot be read: {error}.") from None
         raise AudioFileError(self.path, "is damaged: it has gaps and nothing between them.")
-
-    def _size(self) -> int:
-        return os.fstat(self._file.fileno()).st_size
 
     def _has_mp3_length(self) -> bool:
         """Whether an MP3's first frame says its length; without it FFmpeg guesses from the first frames' bit rate."""
@@ -270,17 +239,17 @@ class AudioReader:
         self._file.seek(0)
         return b"Xing" in first_frame or b"Info" in first_frame
 
-    def _check_riff_size(self) -> None:
+    def _check_size(self) -> None:
         """A WAV file that was cut ends where it ends, for FFmpeg; only its header tells that something is missing."""
+        actual, announced = os.fstat(self._file.fileno()).st_size, 0
+        if actual == 0:
+            raise AudioFileError(self.path, "is empty (0 bytes).")
         head = self._file.read(24)
         self._file.seek(0)
         if head.startswith(b"RIFF"):
             announced = 8 + int.from_bytes(head[4:8], "little")
         elif head.startswith(W64):
             announced = int.from_bytes(head[16:], "little")
-        else:
-            return
-        actual = self._size()
         if announced < UNKNOWN_RIFF_SIZE and announced - actual > TOLERATED_SHARE * announced:
             raise AudioFileError(self.path, f"is truncated: {actual} bytes of the {announced} it announces.")
 
@@ -329,15 +298,9 @@ def _text(tag: str) -> str:
 
 
 def _subtype(codec: av.AudioCodecContext) -> str:
-    if not codec.name.startswith(LOSSLESS_CODECS):
+    if not codec.name.startswith(LOSSLESS_CODECS) or codec.format.name.startswith(("s16", "u8")):
         return "16"
-    if codec.name.startswith(("pcm_f", "pcm_s64")):
-        return "float"
-    return "16" if codec.name.startswith(("pcm_s16", "pcm_u8", "pcm_s8", "pcm_alaw", "pcm_mulaw")) else _depth(codec)
-
-
-def _depth(codec: av.AudioCodecContext) -> str:
-    return "16" if codec.format.name.startswith(("s16", "u8")) else "24"
+    return "float" if codec.name.startswith(("pcm_f", "pcm_s64")) else "24"
 
 
 def read_audio(path: str | Path, audio_stream: int = 0) -> tuple[np.ndarray, int]:

@@ -7,16 +7,19 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from queue import Empty, Queue
 from threading import Event, Thread
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..audio_reading import AudioFileError, AudioInfo, AudioReader
 
 Item = TypeVar("Item")
-END = object()
 # Seconds that the item being worked on gets when nothing more is wanted.
 GRACE = 10
+# Blocks of a second, about as many as the network takes at once.
+BLOCKS_AHEAD = 10
+# Seconds without a block after which a file is given up: a disk that has to spin up, or a network, needs less.
+TIME_LIMIT = 120
 
 
 class HangError(Exception):
@@ -26,30 +29,33 @@ class HangError(Exception):
 def in_background(
     items: Generator[Item, None, None], max_items: int, time_limit: int | None = None
 ) -> Generator[Item, None, None]:
-    """Gives what a generator gives, in order, and works it out ahead in a thread of its own."""
-    ahead, closed, grace = Queue[tuple[Any, BaseException | None]](max_items), Event(), GRACE
+    """Gives what a generator gives, in order, worked out ahead in a thread of its own, which also closes it."""
+    ahead, closed, grace = Queue[Any](max_items), Event(), GRACE
 
     def work() -> None:
+        end = None
         try:
             with closing(items):
                 for item in items:
-                    ahead.put((item, None))
+                    ahead.put((False, item))
                     if closed.is_set():
                         return
-            ahead.put((END, None))
         except BaseException as error:
-            ahead.put((END, error))
+            end = error
+        ahead.put((True, end))
 
+    # It does not keep the program from ending.
     thread = Thread(target=work, daemon=True)
     thread.start()
     try:
         while True:
-            item, error = _wait_for(ahead, time_limit)
-            if error is not None:
-                raise error
-            if item is END:
+            has_ended, item = _wait_for(ahead, time_limit)
+            if not has_ended:
+                yield item
+            elif item is not None:
+                raise item
+            else:
                 return
-            yield item
     except HangError:
         grace = 0
         raise
@@ -64,53 +70,33 @@ def in_background(
 def _wait_for(ahead: Queue[Any], time_limit: int | None) -> Any:
     # By the second: a program that was stopped, and goes on much later, has not waited all that time.
     waited = 0
-    while True:
-        try:
+    while time_limit is None or waited < time_limit:
+        with suppress(Empty):
             return ahead.get(timeout=1)
-        except Empty:
-            waited += 1
-            if time_limit is not None and waited >= time_limit:
-                raise HangError(f"nothing came for {time_limit} s") from None
-
-
-# Seconds, about as many as the network takes at once.
-BLOCKS_AHEAD = 10
-# Seconds without a block after which a file is given up: a disk that has to spin up, or a network, needs less.
-TIME_LIMIT = 120
+        waited += 1
+    raise HangError(f"nothing came for {time_limit} s")
 
 
 @contextmanager
-def read_ahead(path: str | Path, audio_stream: int = 0) -> Iterator[tuple[AudioInfo, Iterator[np.ndarray]]]:
-    """Context of an audio file whose blocks are decoded before they are asked for."""
-    with _time_limited(path, _contents(path, audio_stream), BLOCKS_AHEAD) as ahead:
-        # The first is what the file says, all others are blocks.
-        info = cast(AudioInfo, next(ahead))
-        yield info, cast(Iterator[np.ndarray], ahead)
+def read_ahead(
+    path: str | Path, audio_stream: int = 0, info_alone: bool = False
+) -> Iterator[tuple[AudioInfo, Iterator[np.ndarray]]]:
+    """Context of an audio file: what it says of its audio, and its blocks, decoded before they are asked for."""
 
+    def contents() -> Generator[Any, None, None]:
+        with AudioReader(path, audio_stream) as reader:
+            yield reader.info
+            if not info_alone:
+                yield from reader.blocks()
 
-def read_info(path: str | Path, audio_stream: int = 0) -> AudioInfo:
-    """What an audio file says of its audio, without decoding, in the same time."""
-    with _time_limited(path, _info(path, audio_stream), 1) as ahead:
-        return next(ahead)
-
-
-@contextmanager
-def _time_limited(
-    path: str | Path, contents: Generator[Item, None, None], max_items: int
-) -> Iterator[Generator[Item, None, None]]:
-    with closing(in_background(contents, max_items, TIME_LIMIT)) as ahead:
+    with closing(in_background(contents(), BLOCKS_AHEAD, TIME_LIMIT)) as ahead:
         try:
-            yield ahead
+            yield next(ahead), ahead
         except HangError:
             raise AudioFileError(path, f"cannot be read: nothing came of it for {TIME_LIMIT} s.") from None
 
 
-def _info(path: str | Path, audio_stream: int) -> Generator[AudioInfo, None, None]:
-    with AudioReader(path, audio_stream) as reader:
-        yield reader.info
-
-
-def _contents(path: str | Path, audio_stream: int) -> Generator[AudioInfo | np.ndarray, None, None]:
-    with AudioReader(path, audio_stream) as reader:
-        yield reader.info
-        yield from reader.blocks()
+def read_info(path: str | Path, audio_stream: int = 0) -> AudioInfo:
+    """What an audio file says of its audio, without decoding, in the same time."""
+    with read_ahead(path, audio_stream, info_alone=True) as (info, _):
+        return info
