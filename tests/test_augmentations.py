@@ -8,19 +8,24 @@ import numpy as np
 import pytest
 import torch
 
-from train.data.augmentations import ChannelSwap, CodecBand, Gain, LowPass, Panning, Polarity, Sometimes, Speed
+from train.data.augmentations import (
+    Gain,
+    Panning,
+    Sometimes,
+    change_speed,
+    draw_percent,
+    source_samples,
+    swap_channels,
+)
 
 from .conftest import noise
 
 RATE = 44_100
 ALL = {
     "gain": Gain(0.25, 1.25),
-    "channel swap": ChannelSwap(),
-    "polarity": Polarity(),
+    "channel swap": lambda waveform, rng: swap_channels(waveform),
     "panning": Panning(6.0),
-    "low-pass": LowPass(3000.0, 12_000.0, RATE),
-    "codec": CodecBand(RATE),
-    "sometimes": Sometimes(0.5, Polarity()),
+    "sometimes": Sometimes(0.5, Panning(6.0)),
 }
 
 
@@ -55,7 +60,7 @@ def test_the_shape_stays_and_the_generator_decides(name, num_channels):
     assert torch.equal(waveform, before), "the input was written to"
 
 
-@pytest.mark.parametrize("name", ["gain", "panning", "low-pass", "codec", "sometimes"])
+@pytest.mark.parametrize("name", ["gain", "panning", "sometimes"])
 def test_other_seeds_give_other_results(name):
     waveform = music()
     results = [ALL[name](waveform, rng(seed)) for seed in range(8)]
@@ -70,12 +75,11 @@ def test_gain_multiplies_by_a_factor_in_its_range():
     assert np.mean(factors) == pytest.approx(0.75, abs=0.05)
 
 
-def test_channels_are_swapped_and_signs_changed_and_twice_is_not_at_all():
-    for augmentation in (ChannelSwap(), Polarity()):
-        waveform = music()
-        assert not torch.equal(augmentation(waveform, rng()), waveform)
-        assert torch.equal(augmentation(augmentation(waveform, rng()), rng()), waveform)
-    assert torch.equal(ChannelSwap()(music(), rng())[0], music()[1])
+def test_channels_are_swapped_and_twice_is_not_at_all():
+    waveform = music()
+    assert torch.equal(swap_channels(waveform)[0], waveform[1])
+    assert not torch.equal(swap_channels(waveform), waveform)
+    assert torch.equal(swap_channels(swap_channels(waveform)), waveform)
 
 
 def test_panning_keeps_the_power_and_stays_within_its_range():
@@ -97,8 +101,8 @@ def test_panning_leaves_mono_as_it_is():
 @pytest.mark.parametrize("percent", [-6, -1, 0, 3, 6])
 def test_speed_moves_the_pitch_and_gives_the_length_asked_for(percent):
     wanted = 30_000
-    source = tone(1000.0, Speed.source_samples(wanted, percent))
-    faster = Speed.apply(source, percent, wanted)
+    source = tone(1000.0, source_samples(wanted, percent))
+    faster = change_speed(source, percent, wanted)
     assert faster.shape == (1, wanted)
     spectrum = torch.fft.rfft(faster[0] * torch.hann_window(wanted)).abs()
     assert float(spectrum.argmax()) * RATE / wanted == pytest.approx(1000 * (1 + percent / 100), abs=RATE / wanted)
@@ -106,37 +110,14 @@ def test_speed_moves_the_pitch_and_gives_the_length_asked_for(percent):
 
 
 def test_speeds_are_whole_percents_of_both_signs():
-    drawn = {Speed(3).draw(rng(seed)) for seed in range(100)}
-    assert drawn == {-3, -2, -1, 0, 1, 2, 3}
-
-
-def test_a_low_pass_keeps_what_is_below_and_takes_what_is_above():
-    filtered = LowPass(4000.0, 4000.001, RATE)
-    assert level(filtered(tone(1000.0), rng())) == pytest.approx(level(tone(1000.0)), abs=0.1)
-    assert level(filtered(tone(4000.0), rng())) == pytest.approx(level(tone(4000.0)) - 6, abs=0.5)
-    assert level(filtered(tone(6000.0), rng())) < level(tone(6000.0)) - 40
-    # No phase shift: what is left is where it was.
-    low = tone(500.0)
-    assert torch.allclose(filtered(low, rng())[:, 4000:-4000], low[:, 4000:-4000], atol=1e-2)
-
-
-def test_a_codecs_band_ends_steeply_and_is_as_it_was_below():
-    for cutoff in (11_000.0, 16_000.0):
-        cut = CodecBand(RATE, (cutoff,))
-        assert level(cut(tone(cutoff - 200), rng())) == pytest.approx(level(tone(cutoff - 200)), abs=0.1)
-        assert level(cut(tone(cutoff + 700), rng())) < level(tone(cutoff + 700)) - 60
-
-
-def test_cutoffs_beyond_the_band_change_nothing():
-    assert torch.equal(LowPass(9000.0, 10_000.0, 16_000)(music(), rng()), music())
-    assert torch.equal(CodecBand(16_000)(music(), rng()), music())
+    assert {draw_percent(rng(seed), 3) for seed in range(100)} == {-3, -2, -1, 0, 1, 2, 3}
 
 
 def test_sometimes_is_a_share_and_nothing_is_drawn_for_a_share_of_nothing():
     generator = rng()
-    ones = torch.ones(1, 4)
-    changed = sum(torch.equal(Sometimes(0.3, Polarity())(ones, generator), -ones) for _ in range(300))
+    waveform = music(2, 4)
+    changed = sum(not torch.equal(Sometimes(0.3, Panning(6.0))(waveform, generator), waveform) for _ in range(300))
     assert 60 < changed < 120
     generator = rng(5)
-    assert torch.equal(Sometimes(0.0, Polarity())(music(), generator), music())
+    assert torch.equal(Sometimes(0.0, Panning(6.0))(waveform, generator), waveform)
     assert generator.random() == rng(5).random()

@@ -14,7 +14,7 @@ import pytest
 from train.arguments import DataArguments
 from train.data.folders import MIR1K_VALIDATION_SINGERS, MUSDB18_VALIDATION, load_song_collection
 from train.data.loading import find_songs
-from train.data.songs import canonical_stem, read_stems
+from train.data.songs import Song, canonical_stem, read_stems
 
 from . import hub_data_sets as hub
 from .conftest import write_song
@@ -71,6 +71,10 @@ def hub_cache(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hub-cache")
 
 
+def names_of(songs: list[Song]) -> list[str]:
+    return sorted(song.name for song in songs)
+
+
 def error_of(estimate: np.ndarray, wanted: np.ndarray) -> float:
     length = min(estimate.shape[-1], wanted.shape[-1])
     return float(np.square(estimate[..., :length] - wanted[..., :length]).mean() / np.square(wanted).mean())
@@ -81,17 +85,14 @@ def test_each_layout_is_recognised_and_gives_the_same_songs_and_stems(root, layo
     with caplog.at_level(logging.WARNING):
         songs = load_song_collection(root / layout)
     assert [record.message for record in caplog.records if f"({layout})" in record.message]
-    assert isinstance(songs, datasets.DatasetDict)
     assert list(songs) == ["train", "validation", "test"]
-    columns = ["name", "source", "split", "bandwidth", "mixture", "vocals", "accompaniment", "drums", "bass", "other"]
-    assert songs["train"].column_names == columns
-    names = {split: [name.split(" [")[0] for name in part["name"]] for split, part in songs.items()}
+    names = {split: [song.name.split(" [")[0] for song in part] for split, part in songs.items()}
     assert set(names["train"]) == set(TRAIN_SONGS)
     assert set(names["validation"]) == {MUSDB18_VALIDATION[0]}
     assert set(names["test"]) == {"Nobody - Four"}
     assert len(names["train"]) == (6 if layout == "segments" else 3)
     for split, part in songs.items():
-        assert set(part["split"]) == {split}
+        assert {song.split for song in part} == {split}
     song, wanted = songs["train"][0], stems_of(names["train"][0])
     (mixture, vocals, accompaniment), rate = read_stems(song, ("mixture", "vocals", "accompaniment"))
     assert rate == RATE
@@ -123,7 +124,7 @@ def test_what_save_to_disk_wrote_is_a_data_set_too(root, tmp_path):
     loaded = datasets.load_dataset(str(root / "columns"))
     loaded.save_to_disk(tmp_path / "saved")
     songs = load_song_collection(tmp_path / "saved")
-    assert sorted(songs["train"]["name"]) == sorted(TRAIN_SONGS)
+    assert names_of(songs["train"]) == sorted(TRAIN_SONGS)
 
 
 def test_audio_inside_a_data_set_is_not_copied(root):
@@ -140,12 +141,12 @@ def test_audio_inside_a_data_set_is_not_copied(root):
 def test_folders_of_songs_may_have_any_stems(tmp_path, caplog):
     songs = load_song_collection(make_song_folders(tmp_path))
     assert "song-folders" in caplog.text
-    rows = [row for part in songs.values() for row in part]
-    assert sorted(row["name"] for row in rows) == sorted(TRAIN_SONGS)
+    found = sum(songs.values(), [])
+    assert names_of(found) == sorted(TRAIN_SONGS)
     assert len(songs["validation"]) == 1
-    for row in rows:
-        wanted = stems_of(row["name"])
-        (vocals, accompaniment), _ = read_stems(row)
+    for song in found:
+        wanted = stems_of(song.name)
+        (vocals, accompaniment), _ = read_stems(song)
         assert error_of(vocals, wanted["vocals"]) < 1e-5
         assert error_of(accompaniment, wanted["drums"] + wanted["bass"] + wanted["other"]) < 1e-5
 
@@ -154,7 +155,7 @@ def test_the_layout_is_recognised_or_forced_and_a_wrong_one_is_refused(root, tmp
     make_mir1k(tmp_path / "mir-1k")
     songs = load_song_collection(tmp_path / "mir-1k", layout="mir1k")
     assert [len(part) for part in songs.values()] == [2, 1, 0]
-    assert set(songs["train"]["source"]) == {"mir1k"}
+    assert {song.source for song in songs["train"]} == {"mir1k"}
     for layout, folder, said in [
         ("dsd100", root / "musdb18", "--layout dsd100: no songs .* it looks like musdb18"),
         ("musdb18", root / "dsd100", "--layout musdb18: no songs .* it looks like dsd100"),
@@ -179,7 +180,7 @@ def test_a_song_that_lacks_a_stem_is_named_or_left_out(tmp_path, layout, caplog)
     with pytest.raises(ValueError, match=r"Two.* has no other.*--skip_broken_songs"):
         load_song_collection(tmp_path, layout=layout)
     songs = load_song_collection(tmp_path, layout=layout, skip_broken_songs=True)
-    assert sorted(songs["train"]["name"]) == sorted({*TRAIN_SONGS} - {TRAIN_SONGS[1]})
+    assert names_of(songs["train"]) == sorted({*TRAIN_SONGS} - {TRAIN_SONGS[1]})
     assert "left out: 'Somebody - Two' has no other" in caplog.text
 
 
@@ -200,11 +201,11 @@ def test_stems_that_do_not_fit_together_are_named(tmp_path):
     make_song_folders(tmp_path)
     write_song(tmp_path / TRAIN_SONGS[1] / "vocals.wav", stems_of("x")["vocals"][:, :20_000], RATE)
     write_song(tmp_path / TRAIN_SONGS[2] / "bass.wav", stems_of("x")["bass"], 48_000)
-    rows = {row["name"]: row for part in load_song_collection(tmp_path).values() for row in part}
+    songs = {song.name: song for part in load_song_collection(tmp_path).values() for song in part}
     with pytest.raises(ValueError, match="'Somebody - Two' differ in length: .*vocals.wav 0.45 s"):
-        read_stems(rows[TRAIN_SONGS[1]])
+        read_stems(songs[TRAIN_SONGS[1]])
     with pytest.raises(ValueError, match="'Somebody - Three': .*bass.wav has 48000 Hz where the other.* 44100 Hz"):
-        read_stems(rows[TRAIN_SONGS[2]])
+        read_stems(songs[TRAIN_SONGS[2]])
 
 
 def test_singers_who_share_a_backing_track_are_in_one_split():
@@ -220,7 +221,7 @@ def test_singers_who_share_a_backing_track_are_in_one_split():
 def test_no_clip_of_mir1k_shares_its_backing_track_with_one_of_the_other_split(mir1k_dir):
     songs = load_song_collection(mir1k_dir)
     assert [len(songs[split]) for split in ("train", "validation")] == [782, 52]
-    assert {name.split("_")[0] for name in songs["validation"]["name"]} == {"jmzen"}
+    assert {song.name.split("_")[0] for song in songs["validation"]} == {"jmzen"}
 
 
 @pytest.mark.parametrize(
@@ -245,7 +246,7 @@ def test_flags_are_put_together(root, tmp_path):
     data.check_data()
     train, validation = find_songs(data)
     assert (len(train), len(validation)) == (6, 2)
-    assert set(train["source"]) == {"musdb18", "stems"}
+    assert {song.source for song in train} == {"musdb18", "stems"}
     for given, said in [
         ({}, "nothing to train on"),
         ({"layout": "dsd100", "musdb_dir": "x"}, "--layout is that of --stems_dir or --dataset_name"),

@@ -81,7 +81,7 @@ def test_the_floor_is_that_of_the_50_excerpts(musdb_dir):
     results = read("musdb18-7s_test_mixture.json")
     assert results["summary"]["sdr"]["vocals"]["sdr"]["mean"] == pytest.approx(-5.2, abs=0.1)
     songs = load_songs(EvaluationArguments(musdb_dir=str(musdb_dir)))
-    if len(songs.rows) != 50:
+    if len(songs.songs) != 50:
         pytest.skip("the excerpts are not those that the scores are for")
     assert songs.fingerprint() == results["data"]["fingerprint"]
 

@@ -65,22 +65,22 @@ def test_each_layout_is_streamed_and_no_song_that_validates_is_trained_on(root, 
     assert f"({expected})" in caplog.text
     assert isinstance(stream.rows, datasets.IterableDataset)
     songs = list(stream.songs(seed=0, consumer=0, num_consumers=1))
-    names = [song["name"] for song in songs]
+    names = [song.name for song in songs]
     if layout == "nameless":
         assert names == [f"train {number:04d}" for number in range(4)]
     else:
         assert set(TRAIN_SONGS) <= set(names)
         assert SONGS["train"][-1] not in names
-    assert all(song["vocals"] and song["accompaniment"] for song in songs)
+    assert all({"vocals", "accompaniment"} <= set(song.stems) for song in songs)
 
 
 @pytest.mark.parametrize("layout", ["columns", "five-rows"])
 def test_consumers_share_the_songs_out(root, layout):
     stream = SongStream(str(root / layout), "train")
-    whole = sorted(song["name"] for song in stream.songs(1, 0, 1))
+    whole = sorted(song.name for song in stream.songs(1, 0, 1))
     for num_consumers in (2, 3):
         shares = [
-            [song["name"] for song in stream.songs(1, consumer, num_consumers)] for consumer in range(num_consumers)
+            [song.name for song in stream.songs(1, consumer, num_consumers)] for consumer in range(num_consumers)
         ]
         assert sorted(sum(shares, [])) == whole
         assert all(shares)
@@ -114,7 +114,7 @@ def test_memory_holds_the_buffer_and_one_song(root):
     examples = mixes(root / "columns", crops_per_song=50)
     crops = examples._crops(np.random.default_rng(0), 0, 1)
     for _ in range(5):
-        for array in next(crops)["files"].values():
+        for array in next(crops).stems.values():
             assert array.base is None
             assert array.shape[1] <= 2.2 * small_config().patch_samples
 

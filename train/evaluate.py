@@ -23,6 +23,7 @@ from transformers import HfArgumentParser
 from modeling_unet_svs.audio_reading import one_line
 
 from .arguments import EvaluationArguments
+from .data.songs import Song
 from .evaluation.results import (
     draw_box_plot,
     library_versions,
@@ -65,7 +66,7 @@ def evaluate(arguments: EvaluationArguments, command: str = "") -> dict[str, Any
         "data": {
             "name": collection.name,
             "split": collection.split,
-            "num_songs": len(collection.rows),
+            "num_songs": len(collection.songs),
             "fingerprint": collection.fingerprint(),
         },
         "bss_eval_rate": arguments.bss_eval_rate,
@@ -76,21 +77,21 @@ def evaluate(arguments: EvaluationArguments, command: str = "") -> dict[str, Any
     failed: dict[str, str] = {}
 
     def current() -> dict[str, Any]:
-        ordered = {row["name"]: songs[row["name"]] for row in collection.rows if row["name"] in songs}
+        ordered = {song.name: songs[song.name] for song in collection.songs if song.name in songs}
         return {**results, "summary": summarise(ordered), "failed": failed, "songs": ordered}
 
     if output and state.is_main_process:
         # Before any work, so that a place that cannot be written to is known at once.
         output.parent.mkdir(parents=True, exist_ok=True)
         write_results(output, current())
-    todo = [row for row in collection.rows if not set(arguments.protocol) <= set(songs.get(row["name"], ()))]
+    todo = [song for song in collection.songs if not set(arguments.protocol) <= set(songs.get(song.name, ()))]
     per_round = SONGS_PER_ROUND * state.num_processes
     with tqdm(total=len(todo), desc="Evaluating", unit="song", disable=not state.is_main_process) as progress:
         for start in range(0, len(todo), per_round):
             done = []
             with state.split_between_processes(todo[start : start + per_round]) as mine:
-                for row in mine:
-                    done.append(_score(row, songs.get(row["name"], {}), separator, collection, arguments))
+                for song in mine:
+                    done.append(_score(song, songs.get(song.name, {}), separator, collection, arguments))
                     progress.update()
             gathered = gather_object(done)
             progress.update(len(gathered) - len(done))
@@ -113,22 +114,22 @@ def process_state() -> PartialState:
 
 
 def _score(
-    row: Mapping, known: Mapping, separator: Separator, collection: SongCollection, arguments: EvaluationArguments
+    song: Song, known: Mapping, separator: Separator, collection: SongCollection, arguments: EvaluationArguments
 ) -> tuple[str, dict[str, Any] | None, str | None]:
     """A song's name, its scores, and why there are none."""
     try:
-        references, rate = read_stems(row)
+        references, rate = read_stems(song)
         estimates = np.ascontiguousarray(separator.separate(references, rate))
         rates = (rate, separator.sampling_rate or rate, collection.recorded_rate or rate)
         bss_eval_rate = arguments.bss_eval_rate or min(rates)
-        song = SeparatedSong(references, estimates, rate, bss_eval_rate, separator.separate)
+        separated = SeparatedSong(references, estimates, rate, bss_eval_rate, separator.separate)
         scores = {**known, "seconds": references.shape[-1] / rate}
         for protocol in arguments.protocol:
             if protocol not in known:
-                scores[protocol] = PROTOCOLS[protocol](song)
-        return row["name"], plain(scores), None
+                scores[protocol] = PROTOCOLS[protocol](separated)
+        return song.name, plain(scores), None
     except Exception as error:  # one song, whatever is wrong with it, does not end the evaluation of all others
-        return row["name"], None, one_line(error)
+        return song.name, None, one_line(error)
 
 
 def main() -> int:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from modeling_unet_svs import UNetSVSModel
 
+from .data.cache import DecodedSong
 from .scripts.draw_separation import draw_separation
 from .validation import song_stems
 
@@ -46,13 +47,13 @@ def check_trackers(report_to: str) -> list[str]:
     return [report_to]
 
 
-def log_example(accelerator: Accelerator, model: UNetSVSModel, song: Mapping, step: int) -> None:
+def log_example(accelerator: Accelerator, model: UNetSVSModel, song: DecodedSong, step: int) -> None:
     """Separates the beginning of a song and hands its picture and sound to the trackers.
 
     Args:
         accelerator: whose trackers they are.
         model: that separates.
-        song: row made by `decode_songs`.
+        song: that is separated.
         step: that the model has reached.
     """
     if not accelerator.trackers:

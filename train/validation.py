@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-import datasets
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from accelerate import Accelerator
 
 from modeling_unet_svs import UNetSVSModel
 
-from .data.cache import open_stem
+from .data.cache import DecodedSong
 from .evaluation.scores import sdr
 
 
-def song_stems(song: dict) -> dict[str, np.ndarray]:
-    """A decoded song's stems and their sums.
-
-    Args:
-        song: row made by `decode_songs`.
-
-    Returns:
-        Its stems, `accompaniment` (all but the vocals) and `mixture` (all), float32 `(num_channels, num_samples)`.
-    """
-    length = song["num_samples"]
-    stems = {
-        file["stem"]: np.asarray(open_stem(file["file"])[:, :length], dtype=np.float32) for file in song["stem_files"]
-    }
+def song_stems(song: DecodedSong) -> dict[str, np.ndarray]:
+    """Float32 stems of a song, `accompaniment`, the sum of all but the vocals, and `mixture`, the sum of all."""
+    stems = {name: np.asarray(song.stem(name)[:, : song.num_samples], dtype=np.float32) for name in song.stems}
     stems["accompaniment"] = sum(stem for name, stem in stems.items() if name != "vocals")
     stems["mixture"] = stems["accompaniment"] + stems["vocals"]
     return stems
 
 
-def validate(model: UNetSVSModel, songs: datasets.Dataset, accelerator: Accelerator) -> dict[str, float]:
+def validate(model: UNetSVSModel, songs: Sequence[DecodedSong], accelerator: Accelerator) -> dict[str, float]:
     """Separates songs and scores the stems; the songs are shared out between processes.
 
     Args:
@@ -44,7 +35,7 @@ def validate(model: UNetSVSModel, songs: datasets.Dataset, accelerator: Accelera
         mean of those.
     """
     sums = np.zeros((2, len(model.config.stems)))
-    for song in songs.select(range(accelerator.process_index, len(songs), accelerator.num_processes)):
+    for song in songs[accelerator.process_index :: accelerator.num_processes]:
         references = song_stems(song)
         estimates = model.separate(references["mixture"], model.config.sampling_rate)
         for index, (name, estimate) in enumerate(estimates.items()):

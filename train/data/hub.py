@@ -1,30 +1,22 @@
-"""Data sets of the Hub to tables with one row per song."""
+"""Songs of data sets of the Hub, whose layout their columns tell."""
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
-from pathlib import PurePosixPath
-from typing import TypeVar
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import datasets
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from datasets.fingerprint import Hasher
-from datasets.table import InMemoryTable
 
-from .songs import (
-    ALL_CHANNELS,
-    DETAILS,
-    REFERENCE,
-    STEM_COLUMNS,
-    canonical_stem,
-    decode_reference,
-    derived_references,
-    features,
-)
+from modeling_unet_svs.audio_reading import one_line
+
+from .songs import Bytes, File, Recording, Song, canonical_stem, decode_recording
 
 COLUMNS, SEGMENTS, FIVE_ROWS, STEM_ROWS = "columns", "segments", "five-rows", "stem-rows"
 HUB_LAYOUTS = {
@@ -35,14 +27,16 @@ HUB_LAYOUTS = {
 }
 SEGMENT_COLUMNS = ("segment", "segment_id", "segment_index", "chunk", "chunk_id", "chunk_index", "start", "offset")
 SEGMENT_COLUMNS += ("start_time", "clip", "part")
-
-
-def undecoded(songs):
-    """Audio columns as paths and bytes: decoding them as `datasets` does needs an FFmpeg on the system."""
-    for name, feature in (songs.features or {}).items():
-        if isinstance(feature, datasets.Audio) and feature.decode:
-            songs = songs.cast_column(name, datasets.Audio(decode=False))
-    return songs
+SONG_COLUMNS = ("name", "song", "title", "track", "song_name", "track_name", "song_id", "track_id", "folder")
+STEM_COLUMNS = ("stem", "stem_name", "stem_type", "instrument", "source", "label", "type", "target", "part")
+# The orders that five rows come in where nothing names them, by the place of the mixture: that of the streams of a
+# MUSDB18 file, and that of the names of MUSDB18-HQ's files.
+FIVE_ROW_ORDERS = {
+    0: ("mixture", "drums", "bass", "other", "vocals"),
+    2: ("bass", "drums", "mixture", "other", "vocals"),
+}
+# The rest that is left of a mixture without its stems, relative in power: MUSDB18's own is at 0.0016.
+MAX_MIXTURE_ERROR = 0.02
 
 
 def audio_columns(columns: Mapping) -> list[str]:
@@ -57,17 +51,22 @@ def audio_columns(columns: Mapping) -> list[str]:
 def recognise(columns: Mapping) -> str | None:
     """The layout of a data set, by its columns."""
     audio = audio_columns(columns)
-    stems = {canonical_stem(name) for name in audio} - {None}
-    if len(stems) > 1:
+    if len(_stem_columns(columns)) > 1:
         return SEGMENTS if set(SEGMENT_COLUMNS) & set(columns) else COLUMNS
     if len(audio) != 1:
         return None
-    return STEM_ROWS if label_column(columns) else FIVE_ROWS
+    return STEM_ROWS if _label_column(columns) else FIVE_ROWS
 
 
-def label_column(columns: Mapping) -> str | None:
+def _stem_columns(columns: Mapping) -> dict[str, str]:
+    """The columns that are named after stems."""
+    named = {canonical_stem(name): name for name in audio_columns(columns)}
+    return {stem: name for stem, name in named.items() if stem}
+
+
+def _label_column(columns: Mapping) -> str | None:
     """The column that says which stem a row is."""
-    for name in ("stem", "stem_name", "stem_type", "instrument", "source", "label", "type", "target", "part"):
+    for name in STEM_COLUMNS:
         feature = columns.get(name)
         if isinstance(feature, datasets.ClassLabel):
             if any(canonical_stem(label) for label in feature.names):
@@ -77,69 +76,109 @@ def label_column(columns: Mapping) -> str | None:
     return None
 
 
-T = TypeVar("T")
-SONG_COLUMNS = ("name", "song", "title", "track", "song_name", "track_name", "song_id", "track_id", "folder")
-# The orders that five rows come in where nothing names them, by the place of the mixture: that of the streams of a
-# MUSDB18 file, and that of the names of MUSDB18-HQ's files.
-FIVE_ROW_ORDERS = {
-    0: ("mixture", "drums", "bass", "other", "vocals"),
-    2: ("bass", "drums", "mixture", "other", "vocals"),
-}
-# The rest that is left of a mixture without its stems, relative in power: MUSDB18's own is at 0.0016.
-MAX_MIXTURE_ERROR = 0.02
+def hub_songs(origin: str, layout: str | None) -> tuple[str, list[Song]]:
+    """The layout and the songs of a data set of the Hub, or of a local copy."""
+    splits = _open(origin)
+    columns = next(iter(splits.values())).features
+    layout = layout or recognise(columns)
+    if layout is None:
+        raise ValueError(f"--dataset_name {origin}: no stems in its columns {', '.join(columns)}.")
+    songs = []
+    for name, rows in splits.items():
+        split = {"valid": "validation", "val": "validation"}.get(name, name)
+        split = split if split in ("train", "validation", "test") else "train"
+        found = songs_of_rows(_mapped_rows(rows), rows.features, layout, split)
+        songs += _joined(found) if layout == STEM_ROWS else found
+    if layout == SEGMENTS:
+        _number(songs)
+    return layout, songs
 
 
-def row_name(row: Mapping, columns: Mapping) -> str | None:
-    """The song that a row is of, from a column, or from the name or the folder of its file."""
-    for name in SONG_COLUMNS:
-        feature = columns.get(name)
-        if isinstance(feature, datasets.ClassLabel):
-            return feature.int2str(row[name])
-        if feature is not None and row[name] is not None and not isinstance(row[name], dict):
-            return str(row[name])
-    label = columns.get("label")
-    if isinstance(label, datasets.ClassLabel) and not any(canonical_stem(name) for name in label.names):
-        return label.int2str(row["label"])
-    for path in _paths(row, columns):
-        path = PurePosixPath(path.replace("\\", "/"))
-        name = path.parent.name if canonical_stem(path.stem) else _without_stem(path.stem)
-        if name:
-            return name
-    return None
+def _open(origin: str) -> datasets.DatasetDict:
+    folder = Path(origin)
+    try:
+        if (folder / "dataset_dict.json").is_file():
+            return datasets.load_from_disk(origin)
+        if (folder / "state.json").is_file():
+            return datasets.DatasetDict({"train": datasets.load_from_disk(origin)})
+        return datasets.load_dataset(origin)
+    except (FileNotFoundError, ConnectionError, ValueError, datasets.exceptions.DatasetsError) as error:
+        raise ValueError(
+            f"--dataset_name {origin} is neither a folder nor a data set of the Hub: {one_line(error)}"
+        ) from None
 
 
-def _without_stem(name: str) -> str:
-    """`Song` of `Song_vocals`."""
-    last = re.split(r"[_. -]", name)[-1]
-    return name[: -len(last)].rstrip("_. -") if canonical_stem(last) else name
+def _mapped_rows(rows: datasets.Dataset) -> Iterator[dict[str, Any]]:
+    """Rows whose audio stays where `datasets` has mapped it into memory."""
+    audio, mapped = audio_columns(rows.features), rows.with_format("arrow")
+    statuses = [(file["filename"], os.stat(file["filename"])) for file in rows.cache_files]
+    files = repr([(name, status.st_size, status.st_mtime_ns) for name, status in statuses]) if statuses else ""
+    for index in range(len(rows)):
+        row = {name: values[0] for name, values in zip(rows.column_names, mapped[index].columns)}
+        for name, value in row.items():
+            if name not in audio:
+                row[name] = value.as_py()
+            elif value.is_valid:
+                place = (files, index, name) if files else None
+                row[name] = recording_of(value["bytes"].as_buffer(), value["path"].as_py(), place)
+            else:
+                row[name] = None
+        yield row
 
 
-def row_stem(row: Mapping, columns: Mapping) -> str | None:
-    """The stem that a row is, from a column or from its file's name."""
-    name = label_column(columns)
-    if name is not None:
-        label = columns[name].int2str(row[name]) if isinstance(columns[name], datasets.ClassLabel) else row[name]
-        if label is not None and canonical_stem(label):
-            return canonical_stem(label)
-    for path in _paths(row, columns):
-        stem = PurePosixPath(path.replace("\\", "/")).stem
-        found = canonical_stem(stem) or canonical_stem(re.split(r"[_. -]", stem)[-1])
-        if found:
-            return found
-    return None
+def recording_of(content: bytes | pa.Buffer | None, path: str | None, place: tuple | None = None) -> Recording | None:
+    """The recording of an audio column's `bytes` and `path`."""
+    if content is not None:
+        return Bytes(content, path, place)
+    return File(path) if path else None
 
 
-def _paths(row: Mapping, columns: Mapping) -> Iterable[str]:
-    for name in ("path", "file", "file_name", *audio_columns(columns)):
-        value = row.get(name)
-        value = value.get("path") if isinstance(value, dict) else value
-        if isinstance(value, str):
-            yield value
+def songs_of_rows(rows: Iterable[Mapping[str, Any]], columns: Mapping, layout: str, split: str) -> Iterator[Song]:
+    """The songs of rows whose audio columns hold recordings; a song's rows follow each other."""
+    stem_columns, audio = _stem_columns(columns), audio_columns(columns)
+    by_column = layout in (COLUMNS, SEGMENTS)
+    if by_column != (len(stem_columns) > 1) or (not by_column and len(audio) != 1):
+        raise ValueError(
+            f"--layout {layout} ({HUB_LAYOUTS[layout]}) does not fit a data set with the columns {', '.join(columns)}."
+        )
+    if by_column:
+        found = ((_row_name(row, columns), {stem: row[name] for stem, name in stem_columns.items()}) for row in rows)
+    else:
+        named = ((_row_name(row, columns), _row_stem(row, columns), row[audio[0]]) for row in rows)
+        found = _grouped(named, layout)
+    for index, (name, stems) in enumerate(found):
+        recorded = {stem: recording for stem, recording in stems.items() if recording}
+        yield Song(name or f"{split} {index:04d}", "stems", split, recorded)
 
 
-def five_row_order(references: Sequence[Mapping]) -> tuple[str, ...]:
+def _grouped(
+    rows: Iterable[tuple[str | None, str | None, Recording | None]], layout: str
+) -> Iterator[tuple[str | None, dict[str, Recording | None]]]:
+    """The stems of each song, where a row is one stem and those of a song follow each other."""
+    rows = iter(rows)
+    first = list(islice(rows, 5))
+    is_nameless = layout == FIVE_ROWS and first and first[0][1] is None
+    order = _five_row_order([recording for *_, recording in first]) if is_nameless else ()
+    song, stems = None, {}
+    for index, (name, stem, recording) in enumerate(chain(first, rows)):
+        if order:
+            stem, is_new = order[index % len(order)], index % len(order) == 0
+        else:
+            is_new = stem in stems or name != song
+        if stem is None:
+            raise ValueError(f"--layout {layout}: nothing says which stem row {index} is.")
+        if is_new and stems:
+            yield song, stems
+            stems = {}
+        song = name
+        stems[stem] = recording
+    if stems:
+        yield song, stems
+
+
+def _five_row_order(recordings: Sequence[Recording]) -> tuple[str, ...]:
     """Which stems five rows are that nothing names: the mixture is the one that the others add up to."""
-    decoded = [decode_reference(reference)[0] for reference in references]
+    decoded = [decode_recording(recording)[0] for recording in recordings]
     length = min(waveform.shape[1] for waveform in decoded)
     rows = np.stack([waveform[:, :length] for waveform in decoded]) if len(decoded) == 5 else np.zeros((0, 1, 1))
     power = [np.square(2 * row - rows.sum(axis=0)).mean() / max(np.square(row).mean(), 1e-12) for row in rows]
@@ -152,152 +191,69 @@ def five_row_order(references: Sequence[Mapping]) -> tuple[str, ...]:
     return FIVE_ROW_ORDERS[place]
 
 
-def grouped_rows(
-    rows: Iterable[tuple[str | None, str | None, T]], layout: str, order_of: Callable[[list[T]], Sequence[str]]
-) -> Iterator[tuple[str | None, dict[str, T]]]:
-    """The stems of each song, where a row is one stem and those of a song follow each other."""
-    rows = iter(rows)
-    first = list(islice(rows, 5))
-    order = order_of([held for _, _, held in first]) if layout == FIVE_ROWS and first and first[0][1] is None else ()
-    song, stems = None, {}
-    for index, (name, stem, held) in enumerate(chain(first, rows)):
-        if order:
-            stem, is_new = order[index % len(order)], index % len(order) == 0
-        else:
-            is_new = stem in stems or name != song
-        if stem is None:
-            raise ValueError(f"--layout {layout}: nothing says which stem row {index} is.")
-        if is_new and stems:
-            yield song, stems
-            stems = {}
-        if not stems:
-            song = name
-        stems[stem] = held
-    if stems:
-        yield song, stems
+def _row_name(row: Mapping, columns: Mapping) -> str | None:
+    """The song that a row is of, from a column, or from the name or the folder of its file."""
+    for name in SONG_COLUMNS:
+        feature, value = columns.get(name), row.get(name)
+        if isinstance(feature, datasets.ClassLabel):
+            return feature.int2str(value)
+        if value is not None and not isinstance(value, (dict, File, Bytes)):
+            return str(value)
+    label = columns.get("label")
+    if isinstance(label, datasets.ClassLabel) and not any(canonical_stem(name) for name in label.names):
+        return label.int2str(row["label"])
+    for path in _paths(row, columns):
+        name = path.parent.name if canonical_stem(path.stem) else _without_stem(path.stem)
+        if name:
+            return name
+    return None
 
 
-REFERENCE_TYPE = datasets.Features({"stem": REFERENCE}).arrow_schema.field("stem").type
+def _without_stem(name: str) -> str:
+    """`Song` of `Song_vocals`."""
+    last = re.split(r"[_. -]", name)[-1]
+    return name[: -len(last)].rstrip("_. -") if canonical_stem(last) else name
 
 
-def song_table(dataset: datasets.Dataset, layout: str, split: str, source: str) -> datasets.Dataset:
-    """A data set as a table with one row per song; nothing is copied but references."""
-    dataset = undecoded(dataset)
-    if dataset._indices is not None:
-        dataset = dataset.flatten_indices()
-    columns, audio = dataset.features, audio_columns(dataset.features)
-    by_stem = {canonical_stem(name): name for name in audio if canonical_stem(name)}
-    by_column = layout in (COLUMNS, SEGMENTS)
-    if by_column != (len(by_stem) > 1) or (not by_column and len(audio) != 1):
-        raise ValueError(
-            f"--layout {layout} ({HUB_LAYOUTS[layout]}) does not fit a data set with the columns {', '.join(columns)}."
-        )
-    rows = list(_without_bytes(dataset, audio))
-    if by_column:
-        songs = [(row_name(row, columns), dict.fromkeys(by_stem, i)) for i, row in enumerate(rows)]
-        arrays = {stem: _references(dataset.data.column(name)) for stem, name in by_stem.items()}
-    else:
-        references = _references(dataset.data.column(audio[0]))
-        songs = _songs_of_rows(rows, columns, layout, references)
-        names = sorted({stem for _, stems in songs for stem in stems})
-        arrays = {stem: _pick(references, [stems.get(stem) for _, stems in songs]) for stem in names}
-    present = {stem: array.is_valid().to_pylist() for stem, array in arrays.items()}
-    derived = [derived_references([stem for stem in arrays if present[stem][index]]) for index in range(len(songs))]
-    for stem in ("accompaniment", "mixture"):
-        sums = pa.chunked_array([pa.array([row.get(stem) for row in derived], REFERENCE_TYPE)])
-        arrays[stem] = _either(arrays[stem], present[stem], sums) if stem in arrays else sums
-    for stem in STEM_COLUMNS:
-        arrays.setdefault(stem, pa.chunked_array([pa.nulls(len(songs), REFERENCE_TYPE)]))
-    names = [name or f"{split} {index:04d}" for index, (name, _) in enumerate(songs)]
-    if layout == SEGMENTS:
-        names = _numbered(names)
-    details = {"name": names, "source": [source] * len(songs), "split": [split] * len(songs)}
-    details["bandwidth"] = [float("inf")] * len(songs)
-    schema = datasets.Features(DETAILS).arrow_schema
-    table = pa.table({**{k: pa.array(v, schema.field(k).type) for k, v in details.items()}, **arrays})
-    order = [*STEM_COLUMNS, *sorted(set(arrays) - set(STEM_COLUMNS))]
-    table = table.select([*DETAILS, *order])
-    fingerprint = Hasher.hash([dataset._fingerprint, layout, split, source])
-    info = datasets.DatasetInfo(features=features(order))
-    return datasets.Dataset(InMemoryTable(table), info=info, fingerprint=fingerprint)
+def _row_stem(row: Mapping, columns: Mapping) -> str | None:
+    """The stem that a row is, from a column or from its file's name."""
+    name = _label_column(columns)
+    if name is not None and row[name] is not None:
+        feature = columns[name]
+        label = feature.int2str(row[name]) if isinstance(feature, datasets.ClassLabel) else row[name]
+        if canonical_stem(label):
+            return canonical_stem(label)
+    for path in _paths(row, columns):
+        found = canonical_stem(path.stem) or canonical_stem(re.split(r"[_. -]", path.stem)[-1])
+        if found:
+            return found
+    return None
 
 
-def _songs_of_rows(
-    rows: list[dict], columns: Mapping, layout: str, references: pa.ChunkedArray
-) -> list[tuple[str | None, dict[str, int]]]:
-    """Name and number of the row of each stem, for each song; a song's rows may lie apart where they name it."""
-    named = [(row_name(row, columns), row_stem(row, columns), index) for index, row in enumerate(rows)]
-    if layout == FIVE_ROWS and named and named[0][1] is None and len(named) % 5:
-        raise ValueError(f"--layout {layout}: {len(named)} rows are no multiple of 5.")
-    songs: list[tuple[str | None, dict[str, int]]] = []
-    places: dict[str, dict[str, int]] = {}
-    for name, stems in grouped_rows(named, layout, lambda _: five_row_order(references.slice(0, 5).to_pylist())):
-        if layout == FIVE_ROWS or name is None:
-            songs.append((name, stems))
-            continue
-        if name not in places:
-            places[name] = {}
-            songs.append((name, places[name]))
-        for stem, index in stems.items():
-            if stem in places[name]:
-                raise ValueError(
-                    f"--layout {layout}: rows {places[name][stem]} and {index} are both the {stem} of {name!r}."
-                )
-            places[name][stem] = index
-    return songs
+def _paths(row: Mapping, columns: Mapping) -> Iterator[PurePosixPath]:
+    for name in ("path", "file", "file_name", *audio_columns(columns)):
+        value = row.get(name)
+        path = value.path if isinstance(value, (File, Bytes)) else value
+        if isinstance(path, str):
+            yield PurePosixPath(path.replace("\\", "/"))
 
 
-def _without_bytes(dataset: datasets.Dataset, audio: list[str]) -> Iterable[dict]:
-    """The rows with the paths of their audio alone."""
-    paths = {}
-    for name in audio:
-        chunks = dataset.data.column(name).chunks
-        paths[name] = [path for chunk in chunks for path in chunk.field("path").to_pylist()]
-    others = dataset.remove_columns(audio) if len(audio) < len(dataset.features) else None
-    for index in range(len(dataset)):
-        yield {**(others[index] if others else {}), **{name: {"path": paths[name][index]} for name in audio}}
+def _joined(songs: Iterable[Song]) -> list[Song]:
+    """Songs in one piece whose rows lie apart."""
+    pieces: dict[tuple[str, str], dict[str, Recording]] = {}
+    for song in songs:
+        stems = pieces.setdefault((song.name, song.split), {})
+        for stem in song.recorded:
+            if stem in stems:
+                raise ValueError(f"--layout {STEM_ROWS}: two rows are the {stem} of {song.name!r}.")
+            stems[stem] = song.stems[stem]
+    return [Song(name, "stems", split, stems) for (name, split), stems in pieces.items()]
 
 
-def _references(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Structs of bytes and path as references; the bytes stay where they are."""
-    chunks = []
-    for chunk in column.chunks:
-        missing = pc.and_(chunk.field("path").is_null(), chunk.field("bytes").is_null())
-        fields = {
-            "path": chunk.field("path").cast(pa.string()),
-            "bytes": chunk.field("bytes").cast(pa.binary()),
-            "audio_stream": pa.array([0] * len(chunk), pa.int32()),
-            "channel": pa.array([ALL_CHANNELS] * len(chunk), pa.int32()),
-            "sum_of": pa.nulls(len(chunk), pa.list_(pa.string())),
-        }
-        arrays, missing = [fields[field.name] for field in REFERENCE_TYPE], pc.or_(chunk.is_null(), missing)
-        chunks.append(pa.StructArray.from_arrays(arrays, fields=list(REFERENCE_TYPE), mask=missing))
-    return pa.chunked_array(chunks, REFERENCE_TYPE)
-
-
-def _numbered(names: list[str]) -> list[str]:
-    """Names of segments: that of the song and a number in brackets."""
-    counts: dict[str, int] = {}
-    numbered = []
-    for name in names:
-        counts[name] = counts.get(name, -1) + 1
-        numbered.append(f"{name} [{counts[name]:04d}]")
-    return numbered
-
-
-def _pick(references: pa.ChunkedArray, rows: list[int | None]) -> pa.ChunkedArray:
-    """The references of some rows, as slices, which copy nothing."""
-    chunks = []
-    for row in rows:
-        chunks += [pa.nulls(1, REFERENCE_TYPE)] if row is None else references.slice(row, 1).chunks
-    return pa.chunked_array(chunks, REFERENCE_TYPE)
-
-
-def _either(references: pa.ChunkedArray, present: list[bool], sums: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The recorded stem where there is one, else the sum."""
-    if all(present):
-        return references
-    chunks = []
-    for index, recorded in enumerate(present):
-        chunks += (references if recorded else sums).slice(index, 1).chunks
-    return pa.chunked_array(chunks, REFERENCE_TYPE)
+def _number(songs: list[Song]) -> None:
+    """Gives segments the name of their song and a number in brackets."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for song in songs:
+        key = (song.split, song.name)
+        song.name = f"{song.name} [{counts[key]:04d}]"
+        counts[key] += 1

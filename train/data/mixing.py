@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import datasets
 import numpy as np
 import torch
 
 from modeling_unet_svs import UNetSVSConfig
 
-from .augmentations import ChannelSwap, CodecBand, Gain, LowPass, Panning, Polarity, Sometimes, Speed
-from .cache import open_stem
+from .augmentations import (
+    Augmentation,
+    Gain,
+    Panning,
+    Sometimes,
+    change_speed,
+    draw_percent,
+    source_samples,
+    swap_channels,
+)
+from .cache import DecodedSong
 
 SILENT_RMS = 1e-4
 
@@ -32,54 +40,39 @@ class MixingArguments:
     speed_share: float = 0.3  # voices and accompaniments whose speed and pitch are changed
     max_speed_percent: int = 6  # by at most so much, up or down
     swap_share: float = 0.5  # voices and accompaniments whose left and right are exchanged
-    polarity_share: float = 0.0  # stems whose sign is changed
     panning_share: float = 0.0  # stems that are moved between left and right
     max_panning: float = 6.0  # dB, by which one channel is raised over the other at most
-    low_pass_share: float = 0.0  # stems that are muffled
-    min_low_pass: float = 3000.0  # Hz, the lowest cutoff
-    max_low_pass: float = 12000.0  # Hz, the highest cutoff
-    codec_share: float = 0.0  # examples that are cut, all stems alike, where a lossy encoder cuts
 
 
 class Mixer:
     """Draws training examples from songs."""
 
-    def __init__(self, songs: Sequence[Mapping], config: UNetSVSConfig, mixing: MixingArguments):
+    def __init__(self, songs: Sequence[DecodedSong], config: UNetSVSConfig, mixing: MixingArguments):
         self.config, self.mixing = config, mixing
-        self.mir1k = [song for song in songs if song["source"] == "mir1k"]
-        self.instrumentals = [song for song in songs if "vocals" not in song["files"]]
-        self.songs = [song for song in songs if song["source"] != "mir1k" and "vocals" in song["files"]]
+        self.mir1k = [song for song in songs if song.source == "mir1k"]
+        self.instrumentals = [song for song in songs if "vocals" not in song.stems]
+        self.songs = [song for song in songs if song.source != "mir1k" and "vocals" in song.stems]
         if not self.songs and not self.mir1k:
             raise ValueError(
                 "no song with a vocals stem to train on: give --musdb_dir, --mir1k_dir, --stems_dir or --dataset_name."
             )
         for source in config.sources:
-            lacking = [song["name"] for song in songs if source not in song["files"]]
+            lacking = [song.name for song in songs if source not in song.stems]
             if lacking and source not in ("vocals", "accompaniment"):
                 raise ValueError(
                     f"source {source!r} needs songs with that stem, which {lacking[0]!r} lacks: train on --musdb_dir "
                     "alone, or on other songs with that stem."
                 )
         self.gain = Gain(mixing.min_gain, mixing.max_gain)
-        self.speed = Speed(mixing.max_speed_percent)
-        self.swap = ChannelSwap()
-        rate = config.sampling_rate
-        self.of_stems = (
-            Sometimes(mixing.polarity_share, Polarity()),
-            Sometimes(mixing.panning_share, Panning(mixing.max_panning)),
-            Sometimes(mixing.low_pass_share, LowPass(mixing.min_low_pass, mixing.max_low_pass, rate)),
-        )
-        self.codec = CodecBand(rate)
+        # Each stem of an example goes through all of these, in this order.
+        self.augmentations: tuple[Augmentation, ...] = (Sometimes(mixing.panning_share, Panning(mixing.max_panning)),)
 
     def example(self, rng: np.random.Generator) -> dict[str, torch.Tensor]:
-        """Draws one example."""
+        """Draws one example: mixture `(channels, samples)`, labels `(sources, channels, samples)`, their bandwidth."""
         stems, bandwidth = self._draw(rng)
         for name in stems:
-            for augmentation in self.of_stems:
+            for augmentation in self.augmentations:
                 stems[name] = augmentation(stems[name], rng)
-        if self.mixing.codec_share > 0 and rng.random() < self.mixing.codec_share:
-            together = self.codec(torch.cat(list(stems.values())), rng)
-            stems = dict(zip(stems, together.chunk(len(stems))))
         stems["accompaniment"] = _backing(stems)
         return {
             "input_values": stems["vocals"] + stems["accompaniment"],
@@ -105,17 +98,17 @@ class Mixer:
         if rng.random() < mixing.no_vocals_share:
             stems["vocals"] = torch.zeros_like(stems["vocals"])
             return stems, self.config.sampling_rate / 2
-        return stems, min(song["bandwidth"], self.config.sampling_rate / 2)
+        return stems, min(song.bandwidth, self.config.sampling_rate / 2)
 
     def _accompaniment(self, rng: np.random.Generator) -> dict[str, torch.Tensor]:
         """An instrumental, or drums, bass and the other instruments each from a song of its own."""
         if self.instrumentals and (not self.songs or rng.random() < self.mixing.instrumentals_share):
             return self._crop(rng, _pick(rng, self.instrumentals))
         # Songs may have different stems: the parts are those of the first song drawn.
-        alike, names = self.songs, list(self.songs[0]["files"])
-        if any(list(song["files"]) != names for song in self.songs):
-            names = list(_pick(rng, self.songs)["files"])
-            alike = [song for song in self.songs if list(song["files"]) == names]
+        alike, names = self.songs, list(self.songs[0].stems)
+        if any(list(song.stems) != names for song in self.songs):
+            names = list(_pick(rng, self.songs).stems)
+            alike = [song for song in self.songs if list(song.stems) == names]
         return {
             name: self.gain(self._crop(rng, _pick(rng, alike), (name,))[name], rng)
             for name in names
@@ -132,41 +125,35 @@ class Mixer:
         return accompaniment_rms / vocals_rms * 10 ** (level / 20)
 
     def _crop(
-        self, rng: np.random.Generator, song: Mapping, names: tuple[str, ...] | None = None
+        self, rng: np.random.Generator, song: DecodedSong, names: tuple[str, ...] | None = None
     ) -> dict[str, torch.Tensor]:
         """The same random stretch of a song's stems, at a random speed, channels swapped at random."""
         wanted = self.config.patch_samples
-        percent = self.speed.draw(rng) if rng.random() < self.mixing.speed_share else 0
-        length = self.speed.source_samples(wanted, percent)
-        start = int(rng.integers(0, max(song["num_samples"] - length, 0) + 1))
-        swap = rng.random() < self.mixing.swap_share
+        is_faster_or_slower = rng.random() < self.mixing.speed_share
+        percent = draw_percent(rng, self.mixing.max_speed_percent) if is_faster_or_slower else 0
+        length = source_samples(wanted, percent)
+        start = int(rng.integers(0, max(song.num_samples - length, 0) + 1))
+        is_swapped = rng.random() < self.mixing.swap_share
         crops = {}
-        for name in names or song["files"]:
-            stem = song["files"][name]
-            stem = stem if isinstance(stem, np.ndarray) else open_stem(stem)
-            crop = np.array(stem[:, start : start + length], dtype=np.float32)
+        for name in names or song.stems:
+            crop = np.array(song.stem(name)[:, start : start + length], dtype=np.float32)
             if crop.shape[1] < length:
                 crop = np.tile(crop, -(-length // crop.shape[1]))[:, :length]
             waveform = torch.from_numpy(crop)
-            crops[name] = self.speed.apply(self.swap(waveform, rng) if swap else waveform, percent, wanted)
+            crops[name] = change_speed(swap_channels(waveform) if is_swapped else waveform, percent, wanted)
         return crops
 
 
 class RandomMixes(torch.utils.data.Dataset):
     """Endless training examples; the one at an index depends on the seed and the index alone."""
 
-    def __init__(
-        self, songs: datasets.Dataset, config: UNetSVSConfig, mixing: MixingArguments, num_examples: int, seed: int
-    ):
-        self.config, self.mixing, self.num_examples, self.seed = config, mixing, num_examples, seed
-        rows = [{**row, "files": {file["stem"]: file["file"] for file in row["stem_files"]}} for row in songs]
-        self.mixer = Mixer(rows, config, mixing)
+    def __init__(self, mixer: Mixer, num_examples: int, seed: int):
+        self.mixer, self.num_examples, self.seed = mixer, num_examples, seed
 
     def __len__(self) -> int:
         return self.num_examples
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        """One example: mixture `(channels, samples)`, labels `(sources, channels, samples)` and their bandwidth."""
         return self.mixer.example(np.random.default_rng([self.seed, index]))
 
 
@@ -176,5 +163,5 @@ def _backing(stems: Mapping[str, torch.Tensor]) -> torch.Tensor:
     return sum(others, start=first)
 
 
-def _pick(rng: np.random.Generator, songs: Sequence[Mapping]) -> Mapping:
+def _pick(rng: np.random.Generator, songs: Sequence[DecodedSong]) -> DecodedSong:
     return songs[int(rng.integers(len(songs)))]

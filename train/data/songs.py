@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import logging
+import math
 import re
+import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 
-import datasets
+import fsspec
 import numpy as np
+import pyarrow as pa
 
-from modeling_unet_svs.audio.reading_ahead import read_ahead, read_info
-from modeling_unet_svs.audio_reading import AudioFileError, AudioInfo
+from modeling_unet_svs.audio.reading_ahead import read_ahead
+from modeling_unet_svs.audio_reading import AudioFileError
 
-# Of the field, and what others call the same.
+logger = logging.getLogger(__name__)
+
+# The field's names of stems, and what others call the same.
 ALIASES = {
     "mixture": ("mixture", "mix", "mixed", "mixdown", "full mix", "linear mixture"),
     "vocals": ("vocals", "vocal", "voice", "singing", "singing voice", "vox", "acapella"),
@@ -35,6 +41,10 @@ STEM_OF_ALIAS = {alias: stem for stem, aliases in ALIASES.items() for alias in a
 # Words around a stem's name in columns such as `audio_mix` or `vocals_audio`.
 FILLERS = {"audio", "stem", "wav", "track", "waveform", "file", "path"}
 
+# Stems of one song may differ by this many samples: the padding of a lossy encoder.
+TOLERATED_SAMPLES = 4096
+ALL_CHANNELS = -1
+
 
 def canonical_stem(name: str) -> str | None:
     """The stem that a file, column or label is named after."""
@@ -43,155 +53,159 @@ def canonical_stem(name: str) -> str | None:
     return STEM_OF_ALIAS.get(" ".join(words)) or STEM_OF_ALIAS.get(" ".join(kept))
 
 
-logger = logging.getLogger(__name__)
-
-ALL_CHANNELS = -1
-# Stems of one song may differ by this much: the padding of a lossy encoder.
-TOLERATED_SAMPLES = 4096
-
-REFERENCE = {
-    "path": datasets.Value("string"),  # of the file; beside `bytes` only the name it had
-    "bytes": datasets.Value("binary"),  # of a file that is inside the data set
-    "audio_stream": datasets.Value("int32"),
-    "channel": datasets.Value("int32"),
-    # Instead of a file: columns whose sum the stem is; those after a minus are subtracted.
-    "sum_of": datasets.List(datasets.Value("string")),
-}
-STEM_COLUMNS = ("mixture", "vocals", "accompaniment", "drums", "bass", "other")
-DETAILS = {
-    "name": datasets.Value("string"),
-    "source": datasets.Value("string"),
-    "split": datasets.Value("string"),
-    # Hz up to which the recording has content; infinite where it is as wide as its sampling rate allows.
-    "bandwidth": datasets.Value("float32"),
-}
-
-
 class BrokenSongError(ValueError):
     """A song that cannot be used; its text is one line that names the song and the stem."""
 
 
-def features(stems: Sequence[str] = STEM_COLUMNS) -> datasets.Features:
-    """Columns of a table of songs."""
-    return datasets.Features({**DETAILS, **dict.fromkeys(stems, REFERENCE)})
+@dataclass(frozen=True)
+class File:
+    """A stream of a file, or one channel of it."""
+
+    path: str
+    audio_stream: int = 0
+    channel: int = ALL_CHANNELS
+
+    @property
+    def label(self) -> str:
+        return self.path
+
+    @property
+    def is_remote(self) -> bool:
+        return "://" in self.path
 
 
-def file_reference(path: str | Path, audio_stream: int = 0, channel: int = ALL_CHANNELS) -> dict:
-    """A stem that is (a stream, or one channel of) a file."""
-    return {"path": str(path), "bytes": None, "audio_stream": audio_stream, "channel": channel, "sum_of": None}
+@dataclass(frozen=True, eq=False)
+class Bytes:
+    """A file inside a data set; the content stays in mapped memory until it is decoded."""
+
+    content: bytes | pa.Buffer
+    path: str | None = None  # the name that the file had
+    place: tuple | None = None  # files of the data set, row and column: tells contents apart without reading them
+    audio_stream = 0
+    channel = ALL_CHANNELS
+
+    @property
+    def label(self) -> str:
+        return f"{self.path or 'audio'} (embedded)"
 
 
-def sum_reference(terms: Sequence[str]) -> dict:
-    """A stem that is the sum of other columns; a term such as `-vocals` is subtracted."""
-    return {"path": None, "bytes": None, "audio_stream": 0, "channel": ALL_CHANNELS, "sum_of": list(terms)}
+Recording = File | Bytes
 
 
-def derived_references(recorded: Sequence[str]) -> dict[str, dict]:
-    """What follows from the stems that a song has: its accompaniment and mixture, where they have no file."""
-    parts = sorted(set(recorded) - {"mixture", "vocals", "accompaniment"}, key=_order)
-    derived = {}
-    if "accompaniment" not in recorded:
-        if parts:
-            derived["accompaniment"] = sum_reference(parts)
-        elif {"mixture", "vocals"} <= set(recorded):
-            derived["accompaniment"] = sum_reference(["mixture", "-vocals"])
-    if "mixture" not in recorded:
-        terms = [name for name in ("vocals", "accompaniment") if name in recorded or name in derived]
-        derived["mixture"] = sum_reference(terms)
-    return derived
+@dataclass(frozen=True)
+class Sum:
+    """Recordings that are added or, where the sign is -1, subtracted."""
+
+    terms: tuple[tuple[int, Recording], ...]
 
 
-def _order(stem: str) -> tuple[int, str]:
-    return (STEM_COLUMNS.index(stem) if stem in STEM_COLUMNS else len(STEM_COLUMNS), stem)
+Stem = Recording | Sum
 
 
-def stem_names(song: Mapping) -> list[str]:
-    """The stems that add up to a song: its vocals and the parts of its accompaniment."""
-    names = []
-    accompaniment = song.get("accompaniment")
-    if accompaniment:
-        terms = accompaniment["sum_of"] or []
-        summed = terms and not any(term.startswith("-") for term in terms)
-        names = list(terms) if summed else ["accompaniment"]
-    return [*names, "vocals"] if song.get("vocals") else names
+@dataclass
+class Song:
+    """A song whose stems are known; an accompaniment or mixture without a recording is the sum of others."""
+
+    name: str
+    source: str  # "musdb18", "mir1k", "instrumentals" or "stems"
+    split: str
+    stems: Mapping[str, Stem]
+    bandwidth: float = math.inf  # Hz up to which the recordings have content; infinite where that is all they can hold
+
+    def __post_init__(self):
+        self.stems, others = dict(self.stems), _others(self.stems)
+        if "accompaniment" not in self.stems:
+            if others:
+                self.stems["accompaniment"] = self._sum(others)
+            elif {"mixture", "vocals"} <= set(self.stems):
+                self.stems["accompaniment"] = Sum(((1, self.stems["mixture"]), (-1, self.stems["vocals"])))
+        if "mixture" not in self.stems:
+            self.stems["mixture"] = self._sum(name for name in ("vocals", "accompaniment") if name in self.stems)
+
+    def _sum(self, names: Iterable[str]) -> Sum:
+        return Sum(tuple(term for name in names for term in self.terms(name)))
+
+    @property
+    def recorded(self) -> list[str]:
+        """The stems that have recordings of their own."""
+        return [name for name, stem in self.stems.items() if not isinstance(stem, Sum)]
+
+    @property
+    def parts(self) -> list[str]:
+        """The stems that add up to the song: the parts of its accompaniment, and its vocals."""
+        others = _others(self.stems) if "accompaniment" not in self.recorded else []
+        return [name for name in (*(others or ["accompaniment"]), "vocals") if name in self.stems]
+
+    def terms(self, name: str) -> tuple[tuple[int, Recording], ...]:
+        """The recordings that a stem is the sum of, with their signs."""
+        if name not in self.stems:
+            raise BrokenSongError(f"{self.name!r} has no {name}.")
+        stem = self.stems[name]
+        return stem.terms if isinstance(stem, Sum) else ((1, stem),)
 
 
-def terms_of(song: Mapping, stem: str) -> list[tuple[int, dict]]:
-    """The files that a stem is made of."""
-    reference = song.get(stem)
-    if not reference:
-        raise BrokenSongError(f"{song['name']!r} has no {stem}.")
-    if not reference["sum_of"]:
-        return [(1, reference)]
-    terms = []
-    for term in reference["sum_of"]:
-        sign = -1 if term.startswith("-") else 1
-        terms += [(sign * inner, file) for inner, file in terms_of(song, term.removeprefix("-"))]
-    return terms
+def _others(stems: Mapping[str, Stem]) -> list[str]:
+    """Parts of the accompaniment, in the field's order, whatever order they were found in."""
+    usual = ("drums", "bass", "other")
+    found = set(stems) - {"mixture", "vocals", "accompaniment"}
+    return [name for name in usual if name in found] + sorted(found - set(usual))
 
 
-def label_of(reference: Mapping) -> str:
-    """A file reference in words: its path, or that it is inside the data set."""
-    if reference["bytes"] is None:
-        return reference["path"]
-    return f"{reference['path'] or 'audio'} (embedded)"
-
-
-@contextlib.contextmanager
-def file_of(reference: Mapping) -> Iterator[str]:
-    """Context of the file that a reference points to."""
-    if reference["bytes"] is None:
-        yield reference["path"]
+@contextmanager
+def file_of(recording: Recording) -> Iterator[str]:
+    """Context of a file on this machine that has the recording."""
+    if isinstance(recording, File) and not recording.is_remote:
+        yield recording.path
         return
     with tempfile.NamedTemporaryFile(prefix="unet-svs-") as file:
-        file.write(reference["bytes"])
+        if isinstance(recording, File):
+            with fsspec.open(recording.path, "rb") as remote:
+                shutil.copyfileobj(remote, file)
+        else:
+            file.write(recording.content)
         file.flush()
         try:
             yield file.name
         except AudioFileError as error:
-            raise AudioFileError(label_of(reference), error.args[1]) from None
+            raise AudioFileError(recording.label, error.args[1]) from None
 
 
-def describe(reference: Mapping) -> AudioInfo:
-    """What the file's header says, without decoding."""
-    with file_of(reference) as path:
-        return read_info(path, reference["audio_stream"])
-
-
-def decode_reference(reference: Mapping) -> tuple[np.ndarray, int]:
-    """Decodes one file."""
-    label = label_of(reference)
-    with file_of(reference) as path, read_ahead(path, reference["audio_stream"]) as (info, blocks):
-        waveform, rate = np.concatenate(list(blocks), axis=1), info.sampling_rate
+def decode_recording(recording: Recording) -> tuple[np.ndarray, int]:
+    """Samples `(num_channels, num_samples)` and their rate."""
+    with file_of(recording) as path, read_ahead(path, recording.audio_stream) as (info, blocks):
+        waveform = np.concatenate(list(blocks), axis=1)
     if not np.isfinite(waveform).all():
-        raise AudioFileError(label, "has samples that are NaN or infinite.")
-    channel = reference["channel"]
+        raise AudioFileError(recording.label, "has samples that are NaN or infinite.")
+    channel = recording.channel
     if channel == ALL_CHANNELS:
-        return waveform, rate
+        return waveform, info.sampling_rate
     if channel >= len(waveform):
-        raise AudioFileError(label, f"has {len(waveform)} channel(s), and channel {channel} (from 0) is needed.")
-    return waveform[channel : channel + 1], rate
+        needed = f"has {len(waveform)} channel(s), and channel {channel} (from 0) is needed."
+        raise AudioFileError(recording.label, needed)
+    return waveform[channel : channel + 1], info.sampling_rate
 
 
-def add_up(song_name: str, terms: Sequence[tuple[int, np.ndarray, int, str]]) -> tuple[np.ndarray, int]:
-    """The sum of decoded files."""
-    check_alike(song_name, [(label, rate, waveform.shape[1]) for _, waveform, rate, label in terms])
-    length = min(waveform.shape[1] for _, waveform, _, _ in terms)
-    num_channels = max(len(waveform) for _, waveform, _, _ in terms)
+def decode_stem(
+    song: Song, stem: str, decode: Callable[[Recording], tuple[np.ndarray, int]] = decode_recording
+) -> tuple[np.ndarray, int]:
+    """Samples of a stem, the sum of its recordings, at the rate that they have."""
+    terms = [(sign, recording.label, *decode(recording)) for sign, recording in song.terms(stem)]
+    check_alike(song.name, [(label, rate, waveform.shape[1]) for _, label, waveform, rate in terms])
+    length = min(waveform.shape[1] for _, _, waveform, _ in terms)
+    num_channels = max(len(waveform) for _, _, waveform, _ in terms)
     total = np.zeros((num_channels, length), dtype=np.float32)
-    for sign, waveform, _, label in terms:
+    for sign, label, waveform, _ in terms:
         if len(waveform) not in (1, num_channels):
-            raise BrokenSongError(
-                f"{song_name!r}: {label} has {len(waveform)} channels where others have {num_channels}."
-            )
+            counts = f"{len(waveform)} channels where others have {num_channels}"
+            raise BrokenSongError(f"{song.name!r}: {label} has {counts}.")
         if len(waveform) < num_channels:
-            say_once(f"mono stems are made stereo, such as {label}")
+            say_once("mono stems are made stereo", label)
         total += sign * waveform[:, :length]
-    return total, terms[0][2]
+    return total, terms[0][3]
 
 
 def check_alike(song_name: str, stems: Sequence[tuple[str, int, int | None]]) -> None:
-    """Checks that the stems of a song fit together."""
+    """Checks that stems, given as label, rate and length where it is known, fit together."""
     rates = [rate for _, rate, _ in stems]
     usual = max(set(rates), key=rates.count, default=0)
     for label, rate, _ in stems:
@@ -206,29 +220,22 @@ def check_alike(song_name: str, stems: Sequence[tuple[str, int, int | None]]) ->
         )
 
 
-def read_stems(song: Mapping, names: Sequence[str] = ("vocals", "accompaniment")) -> tuple[np.ndarray, int]:
-    """Decodes stems of a song, each file once."""
-    terms = {name: terms_of(song, name) for name in names}
-    decoded: dict[int, tuple[np.ndarray, int]] = {}
-    stems = []
-    for name in names:
-        for _, reference in terms[name]:
-            if id(reference) not in decoded:
-                decoded[id(reference)] = decode_reference(reference)
-        summed = [(sign, *decoded[id(reference)], label_of(reference)) for sign, reference in terms[name]]
-        stems.append((*add_up(song["name"], summed), name))
-    num_channels = max(len(stem) for stem, _, _ in stems)
-    check_alike(song["name"], [(name, rate, stem.shape[1]) for stem, rate, name in stems])
-    length = min(stem.shape[1] for stem, _, _ in stems)
-    return np.stack([np.broadcast_to(stem[:, :length], (num_channels, length)) for stem, _, _ in stems]), stems[0][1]
+def read_stems(song: Song, names: Sequence[str] = ("vocals", "accompaniment")) -> tuple[np.ndarray, int]:
+    """Samples `(stems, num_channels, num_samples)` and their rate; each recording is decoded once."""
+    decode = functools.cache(decode_recording)
+    stems = [(name, *decode_stem(song, name, decode)) for name in names]
+    check_alike(song.name, [(name, rate, stem.shape[1]) for name, stem, rate in stems])
+    length = min(stem.shape[1] for _, stem, _ in stems)
+    num_channels = max(len(stem) for _, stem, _ in stems)
+    waveforms = [np.broadcast_to(stem[:, :length], (num_channels, length)) for _, stem, _ in stems]
+    return np.stack(waveforms), stems[0][2]
 
 
 _said: set[str] = set()
 
 
-def say_once(message: str) -> None:
-    """Logs a warning of which there may be one for every song; only the first of a kind is of use."""
-    kind = message.split(",")[0]
-    if kind not in _said:
-        _said.add(kind)
-        logger.warning(message)
+def say_once(message: str, example: object) -> None:
+    """Logs a warning of which there may be one for every song: the first alone."""
+    if message not in _said:
+        _said.add(message)
+        logger.warning("%s, such as %s", message, example)

@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 import datasets
-import fsspec
 import numpy as np
 import torch
 
 from modeling_unet_svs import UNetSVSConfig
-from modeling_unet_svs.audio_reading import one_line
+from modeling_unet_svs.audio_reading import AudioFileError, one_line
 
-from .augmentations import Speed
-from .cache import decode_stem
+from .augmentations import source_samples
+from .cache import DecodedSong, stem_for_model
 from .folders import is_held_out
-from .hub import (
-    COLUMNS,
-    HUB_LAYOUTS,
-    SEGMENTS,
-    audio_columns,
-    five_row_order,
-    grouped_rows,
-    recognise,
-    row_name,
-    row_stem,
-    undecoded,
-)
+from .hub import COLUMNS, HUB_LAYOUTS, SEGMENTS, audio_columns, recognise, recording_of, songs_of_rows
 from .mixing import Mixer, MixingArguments
-from .songs import TOLERATED_SAMPLES, BrokenSongError, canonical_stem, derived_references, file_reference, stem_names
+from .songs import BrokenSongError, Song, check_alike
 
 logger = logging.getLogger(__name__)
 
@@ -41,11 +29,16 @@ class SongStream:
 
     def __init__(self, origin: str, split: str, layout: str | None = None):
         try:
-            self.rows = undecoded(_open(origin, split))
+            rows = _open(origin, split)
+            # Where nothing says what the columns are, the first rows do.
+            self.columns = rows.features or datasets.Dataset.from_list(list(rows.take(5))).features
         except (FileNotFoundError, ConnectionError, ValueError, KeyError, datasets.exceptions.DatasetsError) as error:
             raise ValueError(f"--dataset_name {origin} has no split {split!r} to stream: {one_line(error)}") from None
-        self.columns = self.rows.features
-        self.layout = layout or recognise(self.columns)
+        for name, feature in self.columns.items():
+            # As paths and bytes: `datasets` needs an FFmpeg on the system to decode.
+            if isinstance(feature, datasets.Audio):
+                rows = rows.cast_column(name, datasets.Audio(decode=False))
+        self.rows, self.layout = rows, layout or recognise(self.columns)
         if self.layout not in HUB_LAYOUTS or not audio_columns(self.columns):
             raise ValueError(
                 f"--dataset_name {origin}: --layout {self.layout} cannot be streamed; its columns are "
@@ -54,54 +47,34 @@ class SongStream:
         self.origin, self.split = origin, split
         logger.warning("streaming %s, %s: %s (%s)", origin, split, HUB_LAYOUTS[self.layout], self.layout)
 
-    def songs(self, seed: int, consumer: int, num_consumers: int) -> Iterator[dict]:
-        """Reads the data set once."""
-        files, share = range(self.rows.num_shards), num_consumers
+    def songs(self, seed: int, consumer: int, num_consumers: int) -> Iterator[Song]:
+        """Reads one consumer's share of the data set once."""
+        num_files = self.rows.num_shards
+        files = list(range(num_files))
         if self.layout in (COLUMNS, SEGMENTS):
             # Not `shuffle`, which holds several files' rows in memory.
-            files = np.random.default_rng(seed).permutation(len(files)).tolist()
-            if len(files) >= num_consumers:
-                files, share = files[consumer::num_consumers], 1
-        # Batches, because iterating over rows would share them out between workers again.
-        batches = (batch for file in files for batch in self.rows.shard(self.rows.num_shards, file).iter(batch_size=1))
-        singles = ({name: values[0] for name, values in batch.items()} for batch in batches)
-        for index, (name, stems) in enumerate(self._group(singles)):
-            name = name or f"{self.split} {index:04d}"
-            if self.split == "train" and is_held_out(name):
-                continue
-            if share == 1 or index % share == consumer:
-                details = {"name": name, "source": "stems", "split": self.split, "bandwidth": float("inf")}
-                references = {stem: _reference(audio) for stem, audio in stems.items() if audio}
-                yield {**details, **references, **derived_references(list(references))}
+            files = np.random.default_rng(seed).permutation(num_files).tolist()
+            if num_files >= num_consumers:
+                files, consumer, num_consumers = files[consumer::num_consumers], 0, 1
+        rows = (row for file in files for row in self._rows(num_files, file))
+        for index, song in enumerate(songs_of_rows(rows, self.columns, self.layout, self.split)):
+            is_excluded = self.split == "train" and is_held_out(song.name)
+            if index % num_consumers == consumer and not is_excluded:
+                yield song
 
-    def _group(self, rows: Iterator[dict]) -> Iterator[tuple[str | None, dict[str, dict]]]:
-        """Names and audio of the stems of each song."""
+    def _rows(self, num_files: int, file: int) -> Iterator[dict]:
         audio = audio_columns(self.columns)
-        if self.layout in (COLUMNS, SEGMENTS):
-            by_stem = {canonical_stem(column): column for column in audio if canonical_stem(column)}
-            for row in rows:
-                yield row_name(row, self.columns), {stem: row[column] for stem, column in by_stem.items()}
-            return
-        named = ((row_name(row, self.columns), row_stem(row, self.columns), row[audio[0]]) for row in rows)
-        yield from grouped_rows(named, self.layout, lambda first: five_row_order([_reference(its) for its in first]))
+        # Batches, because iterating over rows would share them out between workers again.
+        for batch in self.rows.shard(num_files, file).iter(batch_size=1):
+            row = {name: values[0] for name, values in batch.items()}
+            recordings = {name: row[name] and recording_of(row[name]["bytes"], row[name]["path"]) for name in audio}
+            yield {**row, **recordings}
 
 
 def _open(origin: str, split: str) -> datasets.IterableDataset:
     if (Path(origin) / "dataset_dict.json").is_file():
         return datasets.load_from_disk(origin)[split].to_iterable_dataset()
-    rows = datasets.load_dataset(origin, split=split, streaming=True)
-    return rows if rows.features else rows._resolve_features()
-
-
-def _reference(audio: Mapping) -> dict:
-    content = audio.get("bytes")
-    if content is None and "://" in audio["path"]:
-        with fsspec.open(audio["path"], "rb") as file:
-            content = file.read()
-    return {**file_reference(audio["path"] or ""), "bytes": content}
-
-
-logger = logging.getLogger(__name__)
+    return datasets.load_dataset(origin, split=split, streaming=True)
 
 
 class StreamedMixes(torch.utils.data.IterableDataset):
@@ -140,7 +113,7 @@ class StreamedMixes(torch.utils.data.IterableDataset):
 
     def _examples(self, consumer: int, num_consumers: int) -> Iterator[dict[str, torch.Tensor]]:
         rng = np.random.default_rng([self.seed, consumer])
-        buffer: list[dict] = []
+        buffer: list[DecodedSong] = []
         for crop in self._crops(rng, consumer, num_consumers):
             if len(buffer) < self.buffer_size:
                 buffer.append(crop)
@@ -149,40 +122,37 @@ class StreamedMixes(torch.utils.data.IterableDataset):
             if len(buffer) == self.buffer_size:
                 yield Mixer(buffer, self.config, self.mixing).example(rng)
 
-    def _crops(self, rng: np.random.Generator, consumer: int, num_consumers: int) -> Iterator[dict]:
+    def _crops(self, rng: np.random.Generator, consumer: int, num_consumers: int) -> Iterator[DecodedSong]:
         """Stretches of songs, twice as long as examples at their fastest, in passes over the data set without end."""
-        fastest = Speed.source_samples(self.config.patch_samples, self.mixing.max_speed_percent)
+        num_samples = 2 * source_samples(self.config.patch_samples, self.mixing.max_speed_percent)
         for number in range(1 << 31):
             found = False
             for song in self.stream.songs(self.seed + number, consumer, num_consumers):
-                decoded = self._decode(song)
-                if decoded is None:
+                stems = self._decode(song)
+                if stems is None:
                     continue
                 found = True
-                stems, length = decoded
+                length = min(stem.shape[1] for stem in stems.values())
                 for _ in range(self.crops_per_song):
-                    start = int(rng.integers(0, max(length - 2 * fastest, 0) + 1))
-                    crops = {name: stem[:, start : start + 2 * fastest].copy() for name, stem in stems.items()}
-                    details = {"name": song["name"], "source": "stems", "bandwidth": song["bandwidth"]}
-                    yield {**details, "num_samples": min(length - start, 2 * fastest), "files": crops}
+                    start = int(rng.integers(0, max(length - num_samples, 0) + 1))
+                    # Copies, which do not keep the whole song in memory.
+                    crops = {name: stem[:, start : start + num_samples].copy() for name, stem in stems.items()}
+                    yield DecodedSong(song.name, song.source, song.bandwidth, min(length - start, num_samples), crops)
             if not found:
                 raise ValueError(
                     f"--dataset_name {self.stream.origin} has no songs for worker {consumer} of {num_consumers}: use "
                     "fewer of --num_workers."
                 )
 
-    def _decode(self, song: Mapping) -> tuple[dict[str, np.ndarray], int] | None:
+    def _decode(self, song: Song) -> dict[str, np.ndarray] | None:
+        rate, num_channels = self.config.sampling_rate, self.config.num_channels
         try:
-            names = stem_names(song)
-            if "vocals" not in names or len(names) < 2:
-                raise BrokenSongError(f"{song['name']!r} lacks vocals or accompaniment.")
-            rate, channels = self.config.sampling_rate, self.config.num_channels
-            stems = {name: decode_stem(song, name, rate, channels) for name in names}
-            lengths = [stem.shape[1] for stem in stems.values()]
-            if max(lengths) - min(lengths) > TOLERATED_SAMPLES:
-                raise BrokenSongError(f"the stems of {song['name']!r} differ in length.")
-            return stems, min(lengths)
-        except ValueError as error:
+            if "vocals" not in song.parts or len(song.parts) < 2:
+                raise BrokenSongError(f"{song.name!r} lacks vocals or accompaniment.")
+            stems = {name: stem_for_model(song, name, rate, num_channels) for name in song.parts}
+            check_alike(song.name, [(name, rate, stem.shape[1]) for name, stem in stems.items()])
+            return stems
+        except (AudioFileError, BrokenSongError) as error:
             if not self.skip_broken_songs:
                 raise
             logger.warning("left out: %s", error)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..arguments import EvaluationArguments
-from ..data.folders import complete, folder_songs, load_mir1k, load_musdb18
+from ..data.folders import STEM_FILE, folder_songs, load_mir1k, load_musdb18
+from ..data.songs import Song
 from ..data.songs import read_stems as read_recorded_stems
-from ..data.songs import stem_names, terms_of
 from .scores import STEMS
 
 # Copies as Opus files say 48 kHz.
@@ -25,19 +24,19 @@ class SongCollection:
 
     name: str
     split: str
-    rows: list[dict]
+    songs: list[Song]
     recorded_rate: int | None = None
 
     def fingerprint(self) -> str:
         """Hash over the songs' names, and the names and sizes of their files; where those lie does not matter."""
         digest = hashlib.sha256()
-        for row in self.rows:
-            digest.update(repr(row["name"]).encode())
-            for stem in stem_names(row):
-                for _, reference in terms_of(row, stem):
-                    path = Path(reference["path"])
+        for song in self.songs:
+            digest.update(repr(song.name).encode())
+            for stem in song.parts:
+                for _, recording in song.terms(stem):
+                    path = Path(recording.path)
                     size = path.stat().st_size if path.is_file() else None
-                    key = (stem, path.name, size, reference["audio_stream"], reference["channel"])
+                    key = (stem, path.name, size, recording.audio_stream, recording.channel)
                     digest.update(repr(key).encode())
         return f"sha256:{digest.hexdigest()}"
 
@@ -46,31 +45,31 @@ def load_songs(arguments: EvaluationArguments) -> SongCollection:
     """The songs that the command line names."""
     split = arguments.split
     if arguments.musdb_dir:
-        rows = list(load_musdb18(arguments.musdb_dir, split))
-        is_compressed = rows[0]["vocals"]["path"].endswith(".stem.mp4")
-        return SongCollection("MUSDB18" if is_compressed else "MUSDB18-HQ", split, rows)
+        songs = load_musdb18(arguments.musdb_dir, split)
+        is_compressed = songs[0].stems["vocals"].path.endswith(STEM_FILE)
+        return SongCollection("MUSDB18" if is_compressed else "MUSDB18-HQ", split, songs)
     if arguments.mir1k_dir:
         if split == "test":
             raise ValueError("MIR-1K has no test split: give --split validation.")
-        return SongCollection("MIR-1K", split, list(load_mir1k(arguments.mir1k_dir, split)), MIR1K_RATE)
+        return SongCollection("MIR-1K", split, load_mir1k(arguments.mir1k_dir, split), MIR1K_RATE)
     folder = Path(arguments.stems_dir)
     return SongCollection(folder.resolve().name, "all", folders_of_stems(folder))
 
 
-def folders_of_stems(stems_dir: Path) -> list[dict]:
+def folders_of_stems(stems_dir: Path) -> list[Song]:
     """Songs as `<song>/<stem>.<format>`; all stems but `vocals` are accompaniment, and either side may be missing."""
-    rows = [complete(song, (), "stems") for song in folder_songs(stems_dir)]
-    for row in rows:
-        if not any(row.get(name) for name in STEMS):
-            raise ValueError(f"{stems_dir}: {row['name']!r} has a mixture alone: it needs the stems that make it up.")
-    if not rows:
+    songs = list(folder_songs(stems_dir))
+    for song in songs:
+        if not any(name in song.stems for name in STEMS):
+            raise ValueError(f"{stems_dir}: {song.name!r} has a mixture alone: it needs the stems that make it up.")
+    if not songs:
         raise ValueError(f"no songs in {stems_dir}: it needs SONG folders with vocals.* and accompaniment.* files.")
-    return rows
+    return songs
 
 
-def read_stems(song: Mapping) -> tuple[np.ndarray, int]:
+def read_stems(song: Song) -> tuple[np.ndarray, int]:
     """Decodes a song's reference stems."""
-    there = [name for name in STEMS if song.get(name)]
+    there = [name for name in STEMS if name in song.stems]
     decoded, rate = read_recorded_stems(song, there)
     references = np.zeros((len(STEMS), *decoded.shape[1:]), dtype=np.float32)
     references[[STEMS.index(name) for name in there]] = decoded
