@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
 import os
 import resource
@@ -93,7 +92,7 @@ def test_a_killed_call_leaves_no_half_file_and_the_next_one_goes_on(root, tmp_pa
 def test_what_a_killed_call_left_of_a_file_is_removed(root, tmp_path):
     songs = decode_musdb18(root, tmp_path / "whole")
     (tmp_path / "cache").mkdir()
-    (tmp_path / "cache" / f"{songs[0].stems['vocals'].stem}.1.partial").write_bytes(b"left behind")
+    (tmp_path / "cache" / f".{songs[0].stems['vocals'].name}.1.partial").write_bytes(b"left behind")
     decode_musdb18(root, tmp_path / "cache")
     assert not list((tmp_path / "cache").glob("*.partial"))
 

@@ -151,6 +151,37 @@ def test_folders_of_songs_may_have_any_stems(tmp_path, caplog):
         assert error_of(accompaniment, wanted["drums"] + wanted["bass"] + wanted["other"]) < 1e-5
 
 
+def make_songs(folder: Path, *names: str) -> Path:
+    """Songs of a vocals and an accompaniment file."""
+    for name in names:
+        for stem in ("vocals", "accompaniment"):
+            write_song(folder / name / f"{stem}.wav", stems_of(name, 100)["vocals"], RATE)
+    return folder
+
+
+def test_two_albums_have_a_song_of_the_same_name(tmp_path):
+    songs = sum(load_song_collection(make_songs(tmp_path, "A/Intro", "B/Intro", "B/Song")).values(), [])
+    assert names_of(songs) == ["A/Intro", "B/Intro", "Song"]
+    assert all(set(song.recorded) == {"vocals", "accompaniment"} for song in songs)
+
+
+def test_songs_of_any_alphabet_validate(tmp_path):
+    names = [f"Песня {letter}" for letter in "абвгдежзик"]
+    songs = load_song_collection(make_songs(tmp_path, *names, "歌", "!?"))
+    assert [len(part) for part in songs.values()] == [11, 1, 0]
+
+
+def test_links_are_followed_and_hidden_files_are_left_out(tmp_path):
+    make_songs(tmp_path / "elsewhere", "One", "Two")
+    songs = make_songs(tmp_path / "songs", "Three", ".hidden/Four")
+    for name in ("One", "Two"):
+        (songs / name).symlink_to(tmp_path / "elsewhere" / name)
+    (songs / "Three" / "all songs").symlink_to(songs)
+    (songs / "Three" / "._vocals.wav").write_text("left by a Mac")
+    (songs / "Three" / "._mixture.stem.mp4").write_text("left by a Mac")
+    assert names_of(sum(load_song_collection(songs).values(), [])) == ["One", "Three", "Two"]
+
+
 def test_the_layout_is_recognised_or_forced_and_a_wrong_one_is_refused(root, tmp_path):
     make_mir1k(tmp_path / "mir-1k")
     songs = load_song_collection(tmp_path / "mir-1k", layout="mir1k")

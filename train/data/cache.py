@@ -16,6 +16,7 @@ from filelock import FileLock
 from tqdm.auto import tqdm
 
 from modeling_unet_svs.audio.reading_ahead import read_info
+from modeling_unet_svs.audio.whole_files import whole_file
 from modeling_unet_svs.audio_reading import AudioFileError
 from modeling_unet_svs.separation import Resampler
 
@@ -126,11 +127,8 @@ class _Cache:
         """Decodes a stem while no other process or thread does."""
         # A few lock files for all: one for each stem would stay in the folder for ever.
         with FileLock(self.folder / "locks" / f"{target.name[:2]}.lock"):
-            if target.exists():
-                return
-            for abandoned in self.folder.glob(f"{target.stem}.*.partial"):
-                abandoned.unlink(missing_ok=True)
-            _write_whole(stem_for_model(song, stem, self.sampling_rate, self.num_channels), target)
+            if not target.exists():
+                _write(stem_for_model(song, stem, self.sampling_rate, self.num_channels), target)
 
 
 def _identity(recording: Recording) -> tuple:
@@ -163,16 +161,14 @@ def stem_for_model(song: Song, stem: str, sampling_rate: int, num_channels: int)
     return Resampler(rate, sampling_rate, len(waveform)).push(waveform, last=True).astype(np.float16)
 
 
-def _write_whole(waveform: np.ndarray, target: Path) -> None:
+def _write(waveform: np.ndarray, target: Path) -> None:
     """Writes an array as a .npy file that is whole or not there."""
-    partial = target.with_name(f"{target.stem}.{os.getpid()}.partial")
     waveform = np.ascontiguousarray(waveform)
     try:
-        with open(partial, "wb") as file:
+        with whole_file(target) as file:
             # Not `np.save`, whose error on a full disk does not say that it is one.
             np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(waveform))
             file.write(waveform.data)
-        os.replace(partial, target)
     except OSError as error:
         if error.errno in FULL_DISK:
             raise ValueError(
@@ -180,5 +176,3 @@ def _write_whole(waveform: np.ndarray, target: Path) -> None:
                 "or choose another folder."
             ) from None
         raise ValueError(f"--cache_dir {target.parent} cannot be written to: {error.strerror}.") from None
-    finally:
-        partial.unlink(missing_ok=True)
