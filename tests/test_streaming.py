@@ -49,7 +49,8 @@ def mixes(folder: Path, **options) -> StreamedMixes:
     stream = SongStream(str(folder), "train")
     # At the songs' own rate and speed: resampling takes most of the time.
     mixing = MixingArguments(no_vocals_share=0.0, speed_share=0.0)
-    return StreamedMixes(stream, small_config(sampling_rate=RATE), mixing, **{**given, **options})
+    config = small_config(sampling_rate=RATE)
+    return StreamedMixes(stream=stream, config=config, mixing=mixing, **{**given, **options})
 
 
 def batches(examples: StreamedMixes, num_workers: int = 0) -> list[torch.Tensor]:

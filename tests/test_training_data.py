@@ -190,6 +190,12 @@ def test_songs_without_a_voice_cannot_be_trained_on(songs):
         mixes(songs, sources=("drums",))
 
 
+def test_augmentations_are_for_a_share_of_the_stems(songs):
+    plain, changed = (mixes(songs, panning_share=share) for share in (0.0, 0.3))
+    labels = [(plain[index]["labels"], changed[index]["labels"]) for index in range(60)]
+    assert 5 < sum(not torch.equal(one, other) for one, other in labels) < 35
+
+
 def test_augmentations_are_off_unless_asked_for(songs):
     """And they leave the labels adding up to the mixture."""
     plain, changed, off = (

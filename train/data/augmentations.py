@@ -1,57 +1,31 @@
-"""Changes of recordings that a separator should not mind."""
+"""Changes of recordings that a separator should not mind.
+
+Each function returns another float32 waveform `(num_channels, num_samples)` and does not write to the one it is given;
+all choices are drawn from the generator.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 import torch
 import torchaudio
 
-# Makes another float32 waveform `(num_channels, num_samples)` of one that it does not write to; all choices are drawn
-# from the generator.
-Augmentation = Callable[[torch.Tensor, np.random.Generator], torch.Tensor]
+
+def change_gain(waveform: torch.Tensor, rng: np.random.Generator, min_gain: float, max_gain: float) -> torch.Tensor:
+    """Multiplies by a factor between two, of even density."""
+    return waveform * rng.uniform(min_gain, max_gain)
 
 
-@dataclass(frozen=True)
-class Sometimes:
-    """Applies another augmentation to a share of all waveforms; with a share of 0 nothing is drawn."""
-
-    share: float
-    augmentation: Augmentation
-
-    def __call__(self, waveform: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-        if self.share > 0 and rng.random() < self.share:
-            return self.augmentation(waveform, rng)
-        return waveform
-
-
-@dataclass(frozen=True)
-class Gain:
-    """Changes the level by a factor between two, of even density."""
-
-    min_gain: float
-    max_gain: float
-
-    def __call__(self, waveform: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-        return waveform * rng.uniform(self.min_gain, self.max_gain)
-
-
-@dataclass(frozen=True)
-class Panning:
+def pan(waveform: torch.Tensor, rng: np.random.Generator, max_decibels: float) -> torch.Tensor:
     """Changes the balance of left and right; the power of equal channels stays."""
-
-    max_decibels: float
-
-    def __call__(self, waveform: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-        if len(waveform) != 2:
-            return waveform
-        ratio = 10 ** (rng.uniform(-self.max_decibels, self.max_decibels) / 20)
-        left = math.sqrt(2 / (1 + ratio**2))
-        return waveform * torch.tensor([[left], [left * ratio]], dtype=waveform.dtype)
+    if len(waveform) != 2:
+        return waveform
+    ratio = 10 ** (rng.uniform(-max_decibels, max_decibels) / 20)
+    left = math.sqrt(2 / (1 + ratio**2))
+    return waveform * torch.tensor([[left], [left * ratio]], dtype=waveform.dtype)
 
 
 def swap_channels(waveform: torch.Tensor) -> torch.Tensor:

@@ -6,29 +6,29 @@ import errno
 import hashlib
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
 from tqdm.auto import tqdm
 
-from modeling_unet_svs.audio.reading_ahead import read_info
 from modeling_unet_svs.audio.whole_files import whole_file
 from modeling_unet_svs.audio_reading import AudioFileError
 from modeling_unet_svs.separation import Resampler
 
 from .songs import (
     ALL_CHANNELS,
-    BrokenSongError,
     Bytes,
     Recording,
     Song,
+    broken_songs_skipped,
     check_alike,
+    check_rates,
     decode_stem,
-    file_of,
     say_once,
 )
 
@@ -69,19 +69,13 @@ def decode_songs(
 ) -> list[DecodedSong]:
     """Decodes the stems that are not decoded yet; songs keep their order."""
     cache = _Cache(Path(cache_dir), sampling_rate, num_channels)
-    try:
+    with _written(cache.folder):
         (cache.folder / "locks").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"--cache_dir {cache_dir} cannot be written to: {error.strerror}.") from None
 
     def decode(song: Song) -> DecodedSong | None:
-        try:
+        with broken_songs_skipped(skip_broken_songs):
             return cache.decode(song)
-        except (AudioFileError, BrokenSongError) as error:
-            if not skip_broken_songs:
-                raise
-            logger.warning("left out: %s", error)
-            return None
+        return None
 
     with ThreadPoolExecutor(num_workers or min(os.cpu_count() or 1, 8)) as executor:
         futures = [executor.submit(decode, song) for song in songs]
@@ -93,6 +87,18 @@ def decode_songs(
             executor.shutdown(cancel_futures=True)
 
 
+@contextmanager
+def _written(folder: Path) -> Iterator[None]:
+    """Context in which the folder is written to; its errors name the flag."""
+    try:
+        yield
+    except OSError as error:
+        said = f" cannot be written to: {error.strerror}."
+        if error.errno in FULL_DISK:
+            said = ": the disk is full. What is decoded is kept: make space and start again, or choose another folder."
+        raise ValueError(f"--cache_dir {folder}{said}") from None
+
+
 @dataclass(frozen=True)
 class _Cache:
     folder: Path
@@ -102,12 +108,10 @@ class _Cache:
     def decode(self, song: Song) -> DecodedSong:
         files = {stem: self._file(song, stem) for stem in song.parts}
         missing = [stem for stem, file in files.items() if not file.exists()]
-        self._check_rates(song, missing)
+        check_rates(song, missing)  # before any stem is kept
         for stem in missing:
             self._decode_once(song, stem, files[stem])
-        lengths = {stem: open_stem(file).shape[1] for stem, file in files.items()}
-        check_alike(song.name, [(stem, self.sampling_rate, length) for stem, length in lengths.items()])
-        return DecodedSong(song.name, song.source, song.bandwidth, min(lengths.values()), files)
+        return _decoded(song, files, self.sampling_rate)
 
     def _file(self, song: Song, stem: str) -> Path:
         """A stem's file, another one wherever what it is decoded from has changed."""
@@ -115,27 +119,25 @@ class _Cache:
         name = repr((FORMAT, terms, self.sampling_rate, self.num_channels))
         return self.folder / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.npy"
 
-    def _check_rates(self, song: Song, stems: Sequence[str]) -> None:
-        """Compares rates by the headers, before any stem is kept; lengths in headers may be estimates."""
-        rates = []
-        for recording in dict.fromkeys(recording for stem in stems for _, recording in song.terms(stem)):
-            with file_of(recording) as path:
-                rates.append((recording.label, read_info(path, recording.audio_stream).sampling_rate, None))
-        check_alike(song.name, rates)
-
     def _decode_once(self, song: Song, stem: str, target: Path) -> None:
         """Decodes a stem while no other process or thread does."""
         # A few lock files for all: one for each stem would stay in the folder for ever.
         with FileLock(self.folder / "locks" / f"{target.name[:2]}.lock"):
-            if not target.exists():
-                _write(stem_for_model(song, stem, self.sampling_rate, self.num_channels), target)
+            if target.exists():
+                return
+            waveform = np.ascontiguousarray(_stem_for_model(song, stem, self.sampling_rate, self.num_channels))
+            with _written(self.folder), whole_file(target) as file:
+                # Not `np.save`, whose error on a full disk does not say that it is one.
+                np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(waveform))
+                file.write(waveform.data)
 
 
 def _identity(recording: Recording) -> tuple:
     """Another one wherever the content may be another; nothing is read for it but bytes that have no place."""
     if isinstance(recording, Bytes):
         return recording.place or (hashlib.sha256(recording.content).hexdigest(),)
-    named = (os.path.abspath(recording.path), recording.audio_stream, recording.channel)
+    path = recording.path if recording.is_remote else os.path.abspath(recording.path)
+    named = (path, recording.audio_stream, recording.channel)
     if recording.is_remote:
         return named
     try:
@@ -145,7 +147,20 @@ def _identity(recording: Recording) -> tuple:
     return (*named, status.st_size, status.st_mtime_ns)
 
 
-def stem_for_model(song: Song, stem: str, sampling_rate: int, num_channels: int) -> np.ndarray:
+def decode_song(song: Song, sampling_rate: int, num_channels: int) -> DecodedSong:
+    """Decodes all stems to memory."""
+    stems = {name: _stem_for_model(song, name, sampling_rate, num_channels) for name in song.parts}
+    return _decoded(song, stems, sampling_rate)
+
+
+def _decoded(song: Song, stems: Mapping[str, Path | np.ndarray], sampling_rate: int) -> DecodedSong:
+    decoded = DecodedSong(song.name, song.source, song.bandwidth, 0, stems)
+    lengths = {name: decoded.stem(name).shape[1] for name in stems}
+    check_alike(song.name, [(name, sampling_rate, length) for name, length in lengths.items()])
+    return replace(decoded, num_samples=min(lengths.values()))
+
+
+def _stem_for_model(song: Song, stem: str, sampling_rate: int, num_channels: int) -> np.ndarray:
     """Float16 samples of a stem at the model's rate and with its channels."""
     waveform, rate = decode_stem(song, stem)
     first = song.terms(stem)[0][1]
@@ -159,20 +174,3 @@ def stem_for_model(song: Song, stem: str, sampling_rate: int, num_channels: int)
         raise AudioFileError(first.label, f"has {len(waveform)} channels where {num_channels} are needed.")
     # As separation does it; PyTorch's takes seconds a song between rates with no large common factor.
     return Resampler(rate, sampling_rate, len(waveform)).push(waveform, last=True).astype(np.float16)
-
-
-def _write(waveform: np.ndarray, target: Path) -> None:
-    """Writes an array as a .npy file that is whole or not there."""
-    waveform = np.ascontiguousarray(waveform)
-    try:
-        with whole_file(target) as file:
-            # Not `np.save`, whose error on a full disk does not say that it is one.
-            np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(waveform))
-            file.write(waveform.data)
-    except OSError as error:
-        if error.errno in FULL_DISK:
-            raise ValueError(
-                f"--cache_dir {target.parent}: the disk is full. What is decoded is kept: make space and start again, "
-                "or choose another folder."
-            ) from None
-        raise ValueError(f"--cache_dir {target.parent} cannot be written to: {error.strerror}.") from None

@@ -12,7 +12,7 @@ from pathlib import Path
 from modeling_unet_svs.command.songs import AUDIO_SUFFIXES
 
 from .hub import HUB_LAYOUTS, hub_songs
-from .songs import BrokenSongError, File, Song, canonical_stem, say_once
+from .songs import SPLIT_OF_NAME, SPLITS, BrokenSongError, File, Song, broken_songs_skipped, canonical_stem, say_once
 
 logger = logging.getLogger(__name__)
 
@@ -42,17 +42,7 @@ MUSDB18_VALIDATION = (
 )
 # Where no song is known to validate, each tenth does.
 HELD_OUT_EVERY = 10
-SPLITS = ("train", "validation", "test")
 CLIP_NAME = re.compile(r"[A-Za-z]+_\d+_\d+")
-SPLIT_FOLDERS = {
-    "train": "train",
-    "training": "train",
-    "dev": "train",  # DSD100's name for what is trained on
-    "valid": "validation",
-    "validation": "validation",
-    "val": "validation",
-    "test": "test",
-}
 
 
 def audio_files(folder: str | Path) -> list[Path]:
@@ -126,10 +116,8 @@ def _songs_of_files(root: Path, files: list[Path], source: str) -> Iterator[Song
 
 def _split_in(root: Path, song: Path) -> str:
     """The split that a folder between the root and the song, or the root, is named after; "" where none is."""
-    for part in (*song.relative_to(root).parts[:-1], root.name):
-        if part.lower() in SPLIT_FOLDERS:
-            return SPLIT_FOLDERS[part.lower()]
-    return ""
+    parts = (*song.relative_to(root).parts[:-1], root.name)
+    return next((SPLIT_OF_NAME[part.lower()] for part in parts if part.lower() in SPLIT_OF_NAME), "")
 
 
 FOLDER_LAYOUTS: dict[str, tuple[str, Callable[[Path], Iterator[Song]]]] = {
@@ -182,8 +170,6 @@ def load_song_collection(
         layout, songs = hub_songs(str(origin), layout)
         text, required = HUB_LAYOUTS[layout], ("vocals", "accompaniment")
     else:
-        if not folder.is_dir():
-            raise ValueError(f"--layout {layout}: {origin} is no folder.")
         layout = layout or recognised
         text, find = FOLDER_LAYOUTS[layout]
         songs = list(find(folder))
@@ -192,7 +178,7 @@ def load_song_collection(
             raise ValueError(f"--layout {layout}: no songs laid out as {text} in {folder}{looks}.")
         required = _required_stems(songs, layout)
     text = f"{origin}: {text} ({layout})"
-    songs = whole_songs(songs, required, str(origin), skip_broken_songs)
+    songs = whole_songs(songs, required, origin, skip_broken_songs)
     if not songs:
         raise ValueError(f"no songs left in {text}: all are broken.")
     how = _assign_splits(songs)
@@ -209,23 +195,25 @@ def _required_stems(songs: list[Song], layout: str) -> tuple[str, ...]:
     return (*usual, "vocals", "accompaniment")
 
 
-def whole_songs(songs: Iterable[Song], required: Iterable[str], origin: str, skip_broken_songs: bool) -> list[Song]:
+def whole_songs(songs: Iterable[Song], required: Iterable[str], origin: object, skip_broken_songs: bool) -> list[Song]:
     """The songs that lack none of the required stems."""
     whole = []
     for song in songs:
-        lacking = [stem for stem in required if stem not in song.stems]
-        if not lacking:
+        with broken_songs_skipped(skip_broken_songs):
+            check_whole(song, required, origin)
             whole.append(song)
-            continue
-        files = [stem.path for stem in song.stems.values() if isinstance(stem, File)]
-        reason = f"{song.name!r} of {origin} has no {lacking[0]}."
-        if files:
-            expected, had = Path(files[0]).with_stem(lacking[0]), ", ".join(sorted(song.recorded))
-            reason = f"{song.name!r} has no {lacking[0]}: {expected} is missing ({had} is there)."
-        if not skip_broken_songs:
-            raise BrokenSongError(f"{reason} --skip_broken_songs leaves such songs out.")
-        logger.warning("left out: %s", reason)
     return whole
+
+
+def check_whole(song: Song, required: Iterable[str], origin: object) -> None:
+    for stem in required:
+        if stem not in song.stems:
+            files = [Path(stem.path) for stem in song.stems.values() if isinstance(stem, File)]
+            reason = f"{song.name!r} of {origin} has no {stem}."
+            if files:
+                had = ", ".join(sorted(song.recorded))
+                reason = f"{song.name!r} has no {stem}: {files[0].with_stem(stem)} is missing ({had} is there)."
+            raise BrokenSongError(f"{reason} --skip_broken_songs leaves such songs out.")
 
 
 def _assign_splits(songs: list[Song]) -> str:
@@ -271,7 +259,7 @@ def load_musdb18(musdb_dir: str | Path, split: str, skip_broken_songs: bool = Fa
         )
     for song in songs:
         song.split = split
-    return whole_songs(songs, STEM_STREAMS, str(musdb_dir), skip_broken_songs)
+    return whole_songs(songs, STEM_STREAMS, musdb_dir, skip_broken_songs)
 
 
 def load_mir1k(mir1k_dir: str | Path, split: str) -> list[Song]:

@@ -6,6 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,7 +17,7 @@ import pyarrow as pa
 
 from modeling_unet_svs.audio_reading import one_line
 
-from .songs import Bytes, File, Recording, Song, canonical_stem, decode_recording
+from .songs import SPLIT_OF_NAME, Bytes, File, Recording, Song, canonical_stem, decode_recording
 
 COLUMNS, SEGMENTS, FIVE_ROWS, STEM_ROWS = "columns", "segments", "five-rows", "stem-rows"
 HUB_LAYOUTS = {
@@ -50,10 +51,9 @@ def audio_columns(columns: Mapping) -> list[str]:
 
 def recognise(columns: Mapping) -> str | None:
     """The layout of a data set, by its columns."""
-    audio = audio_columns(columns)
     if len(_stem_columns(columns)) > 1:
         return SEGMENTS if set(SEGMENT_COLUMNS) & set(columns) else COLUMNS
-    if len(audio) != 1:
+    if len(audio_columns(columns)) != 1:
         return None
     return STEM_ROWS if _label_column(columns) else FIVE_ROWS
 
@@ -68,10 +68,9 @@ def _label_column(columns: Mapping) -> str | None:
     """The column that says which stem a row is."""
     for name in STEM_COLUMNS:
         feature = columns.get(name)
-        if isinstance(feature, datasets.ClassLabel):
-            if any(canonical_stem(label) for label in feature.names):
-                return name
-        elif isinstance(feature, datasets.Value) and feature.dtype in ("string", "large_string"):
+        if isinstance(feature, datasets.ClassLabel) and any(map(canonical_stem, feature.names)):
+            return name
+        if isinstance(feature, datasets.Value) and feature.dtype in ("string", "large_string"):
             return name
     return None
 
@@ -85,27 +84,34 @@ def hub_songs(origin: str, layout: str | None) -> tuple[str, list[Song]]:
         raise ValueError(f"--dataset_name {origin}: no stems in its columns {', '.join(columns)}.")
     songs = []
     for name, rows in splits.items():
-        split = {"valid": "validation", "val": "validation"}.get(name, name)
-        split = split if split in ("train", "validation", "test") else "train"
+        split = SPLIT_OF_NAME.get(name, "train")
         found = songs_of_rows(_mapped_rows(rows), rows.features, layout, split)
         songs += _joined(found) if layout == STEM_ROWS else found
-    if layout == SEGMENTS:
-        _number(songs)
+    counts: Counter[tuple[str, str]] = Counter()
+    for song in songs if layout == SEGMENTS else ():
+        key = (song.split, song.name)
+        song.name = f"{song.name} [{counts[key]:04d}]"
+        counts[key] += 1
     return layout, songs
 
 
 def _open(origin: str) -> datasets.DatasetDict:
     folder = Path(origin)
-    try:
+    with opened(f"--dataset_name {origin} is neither a folder nor a data set of the Hub"):
         if (folder / "dataset_dict.json").is_file():
             return datasets.load_from_disk(origin)
         if (folder / "state.json").is_file():
             return datasets.DatasetDict({"train": datasets.load_from_disk(origin)})
         return datasets.load_dataset(origin)
-    except (FileNotFoundError, ConnectionError, ValueError, datasets.exceptions.DatasetsError) as error:
-        raise ValueError(
-            f"--dataset_name {origin} is neither a folder nor a data set of the Hub: {one_line(error)}"
-        ) from None
+
+
+@contextmanager
+def opened(otherwise: str) -> Iterator[None]:
+    """Context in which a data set is opened; says in one line why it is not."""
+    try:
+        yield
+    except (FileNotFoundError, ConnectionError, ValueError, KeyError, datasets.exceptions.DatasetsError) as error:
+        raise ValueError(f"{otherwise}: {one_line(error)}") from None
 
 
 def _mapped_rows(rows: datasets.Dataset) -> Iterator[dict[str, Any]]:
@@ -248,12 +254,3 @@ def _joined(songs: Iterable[Song]) -> list[Song]:
                 raise ValueError(f"--layout {STEM_ROWS}: two rows are the {stem} of {song.name!r}.")
             stems[stem] = song.stems[stem]
     return [Song(name, "stems", split, stems) for (name, split), stems in pieces.items()]
-
-
-def _number(songs: list[Song]) -> None:
-    """Gives segments the name of their song and a number in brackets."""
-    counts: Counter[tuple[str, str]] = Counter()
-    for song in songs:
-        key = (song.split, song.name)
-        song.name = f"{song.name} [{counts[key]:04d}]"
-        counts[key] += 1

@@ -45,7 +45,7 @@ def load_songs(
             return [], _streamed_validation(training, decode)
         train_songs, validation_songs = map(decode, find_songs(training))
     if not train_songs:
-        raise ValueError("no songs left to train on: all are broken.")
+        raise ValueError("no songs to train on: all that the flags name validate, test or are broken.")
     return train_songs, validation_songs
 
 
@@ -76,8 +76,6 @@ def find_songs(data: DataArguments) -> tuple[list[Song], list[Song]]:
         validation = validation or load_mir1k(data.mir1k_dir, "validation")
     if data.instrumentals_dir:
         train += load_instrumentals(data.instrumentals_dir)
-    if not train:
-        raise ValueError("no songs to train on: what the flags name has none but for validation and test.")
     return train, validation
 
 
@@ -100,9 +98,9 @@ def training_batches(
     }
     if training.streaming:
         examples = StreamedMixes(
-            SongStream(training.dataset_name, "train", training.layout),
-            config,
-            mixing,
+            stream=SongStream(training.dataset_name, "train", training.layout),
+            config=config,
+            mixing=mixing,
             batch_size=training.train_batch_size,
             num_batches=training.max_train_steps * training.gradient_accumulation_steps,
             first_batch=first_step * training.gradient_accumulation_steps,

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 
 from modeling_unet_svs import UNetSVSConfig
 
-from .augmentations import (
-    Augmentation,
-    Gain,
-    Panning,
-    Sometimes,
-    change_speed,
-    draw_percent,
-    source_samples,
-    swap_channels,
-)
+from .augmentations import change_gain, change_speed, draw_percent, pan, source_samples, swap_channels
 from .cache import DecodedSong
 
 SILENT_RMS = 1e-4
@@ -63,16 +55,17 @@ class Mixer:
                     f"source {source!r} needs songs with that stem, which {lacking[0]!r} lacks: train on --musdb_dir "
                     "alone, or on other songs with that stem."
                 )
-        self.gain = Gain(mixing.min_gain, mixing.max_gain)
-        # Each stem of an example goes through all of these, in this order.
-        self.augmentations: tuple[Augmentation, ...] = (Sometimes(mixing.panning_share, Panning(mixing.max_panning)),)
+        self.change_gain = partial(change_gain, min_gain=mixing.min_gain, max_gain=mixing.max_gain)
+        # Each stem of an example goes through these in this order, each with the probability beside it.
+        self.augmentations = ((partial(pan, max_decibels=mixing.max_panning), mixing.panning_share),)
 
     def example(self, rng: np.random.Generator) -> dict[str, torch.Tensor]:
         """Draws one example: mixture `(channels, samples)`, labels `(sources, channels, samples)`, their bandwidth."""
         stems, bandwidth = self._draw(rng)
         for name in stems:
-            for augmentation in self.augmentations:
-                stems[name] = augmentation(stems[name], rng)
+            for augmentation, share in self.augmentations:
+                if share > 0 and rng.random() < share:
+                    stems[name] = augmentation(stems[name], rng)
         stems["accompaniment"] = _backing(stems)
         return {
             "input_values": stems["vocals"] + stems["accompaniment"],
@@ -84,15 +77,13 @@ class Mixer:
         mixing = self.mixing
         use_mir1k = self.mir1k and (not self.songs or rng.random() < mixing.mir1k_share)
         song = _pick(rng, self.mir1k if use_mir1k else self.songs)
-        others_to_mix = self.songs or self.instrumentals
-        if not others_to_mix or rng.random() < mixing.coherent_share:
+        is_coherent = not (self.songs or self.instrumentals) or rng.random() < mixing.coherent_share
+        if is_coherent:
             stems = self._crop(rng, song)
-            mixed_by_artist = not use_mir1k
         else:
             stems = {"vocals": self._crop(rng, song, ("vocals",))["vocals"], **self._accompaniment(rng)}
-            mixed_by_artist = False
-        if mixed_by_artist:
-            stems = {name: self.gain(stem, rng) for name, stem in stems.items()}
+        if is_coherent and not use_mir1k:  # the artist's own mix
+            stems = {name: self.change_gain(stem, rng) for name, stem in stems.items()}
         else:
             stems["vocals"] = stems["vocals"] * self._level(rng, stems)
         if rng.random() < mixing.no_vocals_share:
@@ -110,7 +101,7 @@ class Mixer:
             names = list(_pick(rng, self.songs).stems)
             alike = [song for song in self.songs if list(song.stems) == names]
         return {
-            name: self.gain(self._crop(rng, _pick(rng, alike), (name,))[name], rng)
+            name: self.change_gain(self._crop(rng, _pick(rng, alike), (name,))[name], rng)
             for name in names
             if name != "vocals"
         }

@@ -16,7 +16,7 @@ import fsspec
 import numpy as np
 import pyarrow as pa
 
-from modeling_unet_svs.audio.reading_ahead import read_ahead
+from modeling_unet_svs.audio.reading_ahead import read_ahead, read_info
 from modeling_unet_svs.audio_reading import AudioFileError
 
 logger = logging.getLogger(__name__)
@@ -44,6 +44,10 @@ FILLERS = {"audio", "stem", "wav", "track", "waveform", "file", "path"}
 # Stems of one song may differ by this many samples: the padding of a lossy encoder.
 TOLERATED_SAMPLES = 4096
 ALL_CHANNELS = -1
+SPLITS = ("train", "validation", "test")
+# Names of folders and of splits on the Hub; DSD100 calls "Dev" what is trained on.
+SPLIT_OF_NAME = {"train": "train", "training": "train", "dev": "train", "test": "test"}
+SPLIT_OF_NAME |= dict.fromkeys(("valid", "validation", "val"), "validation")
 
 
 def canonical_stem(name: str) -> str | None:
@@ -55,6 +59,17 @@ def canonical_stem(name: str) -> str | None:
 
 class BrokenSongError(ValueError):
     """A song that cannot be used; its text is one line that names the song and the stem."""
+
+
+@contextmanager
+def broken_songs_skipped(skip: bool) -> Iterator[None]:
+    """Context that ends early, and says why, where its song is broken and such songs are to be left out."""
+    try:
+        yield
+    except (AudioFileError, BrokenSongError) as error:
+        if not skip:
+            raise
+        logger.warning("left out: %s", error)
 
 
 @dataclass(frozen=True)
@@ -138,8 +153,6 @@ class Song:
 
     def terms(self, name: str) -> tuple[tuple[int, Recording], ...]:
         """The recordings that a stem is the sum of, with their signs."""
-        if name not in self.stems:
-            raise BrokenSongError(f"{self.name!r} has no {name}.")
         stem = self.stems[name]
         return stem.terms if isinstance(stem, Sum) else ((1, stem),)
 
@@ -180,8 +193,8 @@ def decode_recording(recording: Recording) -> tuple[np.ndarray, int]:
     if channel == ALL_CHANNELS:
         return waveform, info.sampling_rate
     if channel >= len(waveform):
-        needed = f"has {len(waveform)} channel(s), and channel {channel} (from 0) is needed."
-        raise AudioFileError(recording.label, needed)
+        counts = f"has {len(waveform)} channel(s), and channel {channel} (from 0) is needed."
+        raise AudioFileError(recording.label, counts)
     return waveform[channel : channel + 1], info.sampling_rate
 
 
@@ -189,19 +202,30 @@ def decode_stem(
     song: Song, stem: str, decode: Callable[[Recording], tuple[np.ndarray, int]] = decode_recording
 ) -> tuple[np.ndarray, int]:
     """Samples of a stem, the sum of its recordings, at the rate that they have."""
-    terms = [(sign, recording.label, *decode(recording)) for sign, recording in song.terms(stem)]
-    check_alike(song.name, [(label, rate, waveform.shape[1]) for _, label, waveform, rate in terms])
-    length = min(waveform.shape[1] for _, _, waveform, _ in terms)
-    num_channels = max(len(waveform) for _, _, waveform, _ in terms)
-    total = np.zeros((num_channels, length), dtype=np.float32)
-    for sign, label, waveform, _ in terms:
+    decoded = [(sign, recording.label, *decode(recording)) for sign, recording in song.terms(stem)]
+    waveforms = _aligned(song.name, [term[1:] for term in decoded])
+    return sum(sign * waveform for (sign, *_), waveform in zip(decoded, waveforms)), decoded[0][-1]
+
+
+def read_stems(song: Song, names: Sequence[str] = ("vocals", "accompaniment")) -> tuple[np.ndarray, int]:
+    """Samples `(stems, num_channels, num_samples)` and their rate; each recording is decoded once."""
+    decode = functools.cache(decode_recording)
+    stems = [(name, *decode_stem(song, name, decode)) for name in names]
+    return np.stack(_aligned(song.name, stems)), stems[0][-1]
+
+
+def _aligned(song_name: str, stems: Sequence[tuple[str, np.ndarray, int]]) -> list[np.ndarray]:
+    """Waveforms of one length and number of channels, of labels, waveforms and rates."""
+    check_alike(song_name, [(label, rate, waveform.shape[1]) for label, waveform, rate in stems])
+    length = min(waveform.shape[1] for _, waveform, _ in stems)
+    num_channels = max(len(waveform) for _, waveform, _ in stems)
+    for label, waveform, _ in stems:
         if len(waveform) not in (1, num_channels):
             counts = f"{len(waveform)} channels where others have {num_channels}"
-            raise BrokenSongError(f"{song.name!r}: {label} has {counts}.")
+            raise BrokenSongError(f"{song_name!r}: {label} has {counts}.")
         if len(waveform) < num_channels:
             say_once("mono stems are made stereo", label)
-        total += sign * waveform[:, :length]
-    return total, terms[0][3]
+    return [np.broadcast_to(waveform[:, :length], (num_channels, length)) for _, waveform, _ in stems]
 
 
 def check_alike(song_name: str, stems: Sequence[tuple[str, int, int | None]]) -> None:
@@ -220,15 +244,13 @@ def check_alike(song_name: str, stems: Sequence[tuple[str, int, int | None]]) ->
         )
 
 
-def read_stems(song: Song, names: Sequence[str] = ("vocals", "accompaniment")) -> tuple[np.ndarray, int]:
-    """Samples `(stems, num_channels, num_samples)` and their rate; each recording is decoded once."""
-    decode = functools.cache(decode_recording)
-    stems = [(name, *decode_stem(song, name, decode)) for name in names]
-    check_alike(song.name, [(name, rate, stem.shape[1]) for name, stem, rate in stems])
-    length = min(stem.shape[1] for _, stem, _ in stems)
-    num_channels = max(len(stem) for _, stem, _ in stems)
-    waveforms = [np.broadcast_to(stem[:, :length], (num_channels, length)) for _, stem, _ in stems]
-    return np.stack(waveforms), stems[0][2]
+def check_rates(song: Song, stems: Iterable[str]) -> None:
+    """Checks rates by the headers of files, without decoding; lengths in headers may be estimates."""
+    rates = []
+    for recording in dict.fromkeys(recording for stem in stems for _, recording in song.terms(stem)):
+        with file_of(recording) as path:
+            rates.append((recording.label, read_info(path, recording.audio_stream).sampling_rate, None))
+    check_alike(song.name, rates)
 
 
 _said: set[str] = set()

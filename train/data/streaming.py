@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -12,14 +13,13 @@ import numpy as np
 import torch
 
 from modeling_unet_svs import UNetSVSConfig
-from modeling_unet_svs.audio_reading import AudioFileError, one_line
 
 from .augmentations import source_samples
-from .cache import DecodedSong, stem_for_model
-from .folders import is_held_out
-from .hub import COLUMNS, HUB_LAYOUTS, SEGMENTS, audio_columns, recognise, recording_of, songs_of_rows
+from .cache import DecodedSong, decode_song
+from .folders import check_whole, is_held_out
+from .hub import COLUMNS, HUB_LAYOUTS, SEGMENTS, audio_columns, opened, recognise, recording_of, songs_of_rows
 from .mixing import Mixer, MixingArguments
-from .songs import BrokenSongError, Song, check_alike
+from .songs import Song, broken_songs_skipped
 
 logger = logging.getLogger(__name__)
 
@@ -28,12 +28,13 @@ class SongStream:
     """Songs of a data set of the Hub, one after the other, whatever its layout."""
 
     def __init__(self, origin: str, split: str, layout: str | None = None):
-        try:
-            rows = _open(origin, split)
+        with opened(f"--dataset_name {origin} has no split {split!r} to stream"):
+            if (Path(origin) / "dataset_dict.json").is_file():
+                rows = datasets.load_from_disk(origin)[split].to_iterable_dataset()
+            else:
+                rows = datasets.load_dataset(origin, split=split, streaming=True)
             # Where nothing says what the columns are, the first rows do.
             self.columns = rows.features or datasets.Dataset.from_list(list(rows.take(5))).features
-        except (FileNotFoundError, ConnectionError, ValueError, KeyError, datasets.exceptions.DatasetsError) as error:
-            raise ValueError(f"--dataset_name {origin} has no split {split!r} to stream: {one_line(error)}") from None
         for name, feature in self.columns.items():
             # As paths and bytes: `datasets` needs an FFmpeg on the system to decode.
             if isinstance(feature, datasets.Audio):
@@ -71,35 +72,22 @@ class SongStream:
             yield {**row, **recordings}
 
 
-def _open(origin: str, split: str) -> datasets.IterableDataset:
-    if (Path(origin) / "dataset_dict.json").is_file():
-        return datasets.load_from_disk(origin)[split].to_iterable_dataset()
-    return datasets.load_dataset(origin, split=split, streaming=True)
-
-
+@dataclass(kw_only=True, eq=False)
 class StreamedMixes(torch.utils.data.IterableDataset):
     """Training examples from a stream of songs, deterministic under a seed and for a number of consumers."""
 
-    def __init__(
-        self,
-        stream: SongStream,
-        config: UNetSVSConfig,
-        mixing: MixingArguments,
-        *,
-        batch_size: int,
-        num_batches: int,
-        seed: int,
-        buffer_size: int = 64,
-        crops_per_song: int = 8,
-        process_index: int = 0,
-        num_processes: int = 1,
-        first_batch: int = 0,
-        skip_broken_songs: bool = False,
-    ):
-        self.stream, self.config, self.mixing, self.seed = stream, config, mixing, seed
-        self.batch_size, self.num_batches, self.first_batch = batch_size, num_batches, first_batch
-        self.buffer_size, self.crops_per_song, self.skip_broken_songs = buffer_size, crops_per_song, skip_broken_songs
-        self.process_index, self.num_processes = process_index, num_processes
+    stream: SongStream
+    config: UNetSVSConfig
+    mixing: MixingArguments
+    batch_size: int
+    num_batches: int
+    seed: int
+    buffer_size: int = 64  # crops that are held and mixed
+    crops_per_song: int = 8
+    process_index: int = 0
+    num_processes: int = 1
+    first_batch: int = 0
+    skip_broken_songs: bool = False
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         worker = torch.utils.data.get_worker_info()
@@ -127,33 +115,21 @@ class StreamedMixes(torch.utils.data.IterableDataset):
         num_samples = 2 * source_samples(self.config.patch_samples, self.mixing.max_speed_percent)
         for number in range(1 << 31):
             found = False
-            for song in self.stream.songs(self.seed + number, consumer, num_consumers):
-                stems = self._decode(song)
-                if stems is None:
-                    continue
+            for song in self._decoded(self.stream.songs(self.seed + number, consumer, num_consumers)):
                 found = True
-                length = min(stem.shape[1] for stem in stems.values())
                 for _ in range(self.crops_per_song):
-                    start = int(rng.integers(0, max(length - num_samples, 0) + 1))
+                    start = int(rng.integers(0, max(song.num_samples - num_samples, 0) + 1))
                     # Copies, which do not keep the whole song in memory.
-                    crops = {name: stem[:, start : start + num_samples].copy() for name, stem in stems.items()}
-                    yield DecodedSong(song.name, song.source, song.bandwidth, min(length - start, num_samples), crops)
+                    crops = {name: song.stem(name)[:, start : start + num_samples].copy() for name in song.stems}
+                    yield replace(song, stems=crops, num_samples=min(song.num_samples - start, num_samples))
             if not found:
                 raise ValueError(
                     f"--dataset_name {self.stream.origin} has no songs for worker {consumer} of {num_consumers}: use "
                     "fewer of --num_workers."
                 )
 
-    def _decode(self, song: Song) -> dict[str, np.ndarray] | None:
-        rate, num_channels = self.config.sampling_rate, self.config.num_channels
-        try:
-            if "vocals" not in song.parts or len(song.parts) < 2:
-                raise BrokenSongError(f"{song.name!r} lacks vocals or accompaniment.")
-            stems = {name: stem_for_model(song, name, rate, num_channels) for name in song.parts}
-            check_alike(song.name, [(name, rate, stem.shape[1]) for name, stem in stems.items()])
-            return stems
-        except (AudioFileError, BrokenSongError) as error:
-            if not self.skip_broken_songs:
-                raise
-            logger.warning("left out: %s", error)
-            return None
+    def _decoded(self, songs: Iterator[Song]) -> Iterator[DecodedSong]:
+        for song in songs:
+            with broken_songs_skipped(self.skip_broken_songs):
+                check_whole(song, ("vocals", "accompaniment"), self.stream.origin)
+                yield decode_song(song, self.config.sampling_rate, self.config.num_channels)
