@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 from .registration import register_on_import
 
 if TYPE_CHECKING:
-    from .audio_reading import AudioFileError
+    from .audio.writing import AudioWriter
+    from .audio_reading import AudioFileError, read_audio
+    from .command.file_separation import separate_file
     from .configuration_unet_svs import UNetSVSConfig
     from .feature_extraction_unet_svs import UNetSVSFeatureExtractor
     from .modeling_unet_svs import UNetSVSModel, UNetSVSOutput
+    from .onnx.runner import OnnxSeparator
     from .pipeline_unet_svs import UNetSVSPipeline
     from .separation import SeparationStream
 
@@ -22,12 +25,16 @@ DEFAULT_CHECKPOINT = str(Path(__file__).parent / "checkpoint")
 # Imported when they are asked for: torch and transformers take seconds.
 _MODULES = {
     "AudioFileError": "audio_reading",
+    "AudioWriter": "audio.writing",
+    "OnnxSeparator": "onnx.runner",
     "SeparationStream": "separation",
     "UNetSVSConfig": "configuration_unet_svs",
     "UNetSVSFeatureExtractor": "feature_extraction_unet_svs",
     "UNetSVSModel": "modeling_unet_svs",
     "UNetSVSOutput": "modeling_unet_svs",
     "UNetSVSPipeline": "pipeline_unet_svs",
+    "read_audio": "audio_reading",
+    "separate_file": "command.file_separation",
 }
 
 
@@ -47,10 +54,14 @@ register_on_import()
 __all__ = [
     "DEFAULT_CHECKPOINT",
     "AudioFileError",
+    "AudioWriter",
+    "OnnxSeparator",
     "SeparationStream",
     "UNetSVSConfig",
     "UNetSVSFeatureExtractor",
     "UNetSVSModel",
     "UNetSVSOutput",
     "UNetSVSPipeline",
+    "read_audio",
+    "separate_file",
 ]

@@ -95,5 +95,3 @@ class UNetSVSFeatureExtractor(SequenceFeatureExtractor):
 
 
 UNetSVSFeatureExtractor.register_for_auto_class()
-
-__all__ = ["UNetSVSFeatureExtractor"]

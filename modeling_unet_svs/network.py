@@ -1,7 +1,16 @@
-"""Waveform to complex spectrogram and back, frame by frame, and frequency bins folded into channels."""
+"""The deep U-Net (Jansson et al., ISMIR 2017), its transforms, and separation with both, in PyTorch alone."""
 
+import copy
+
+import numpy as np
 import torch
 from torch import nn
+
+from .architecture import Architecture
+from .separation import Separator
+
+# Magnitude below the step of 24-bit audio times any window's sum: only digital silence has no larger one.
+SILENT_MAGNITUDE = 1e-8
 
 
 def hann_window(n_fft: int, device: torch.device | str | None = None) -> torch.Tensor:
@@ -50,3 +59,156 @@ def unfold_bands(folded: torch.Tensor, num_bands: int) -> torch.Tensor:
     batch, channels, num_rows, num_frames = folded.shape
     rows = folded.reshape(batch, channels // num_bands, num_bands, num_rows, num_frames)
     return rows.transpose(2, 3).reshape(batch, channels // num_bands, num_rows * num_bands, num_frames)
+
+
+class UNetSVSLayer(nn.Module):
+    """Strided convolution, batch normalisation, activation and, in the decoder, dropout (section 3.1)."""
+
+    def __init__(self, conv: nn.Conv2d | nn.ConvTranspose2d, activation: nn.Module, dropout: float = 0.0):
+        super().__init__()
+        self.conv = conv
+        self.norm = nn.BatchNorm2d(conv.out_channels)
+        self.activation = activation
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return self.dropout(self.activation(self.norm(self.conv(hidden_states))))
+
+
+class UNetSVSNetwork(nn.Module):
+    """One U-Net: scaled magnitudes in, the mask of one source out (section 3.1, figure 1)."""
+
+    def __init__(self, config: Architecture):
+        super().__init__()
+        sizes, size, padding = list(config.hidden_sizes), config.kernel_size, config.kernel_size // 2
+        in_channels = config.num_channels * config.num_bands
+
+        def halving(before: int, after: int) -> nn.Conv2d:
+            return nn.Conv2d(before, after, size, stride=2, padding=padding)
+
+        def doubling(before: int, after: int) -> nn.ConvTranspose2d:
+            return nn.ConvTranspose2d(before, after, size, stride=2, padding=padding, output_padding=1)
+
+        self.skip_connections = config.skip_connections
+        self.encoder = nn.ModuleList(
+            UNetSVSLayer(halving(before, after), nn.LeakyReLU(config.leaky_relu_slope))
+            for before, after in zip([in_channels, *sizes], sizes)
+        )
+        self.decoder = nn.ModuleList()
+        skipped = 1
+        for index, (before, after) in enumerate(zip(sizes[:0:-1], sizes[-2::-1])):
+            dropout = config.dropout if index < (config.num_dropout_layers or 0) else 0.0
+            self.decoder.append(UNetSVSLayer(doubling(before * skipped, after), nn.ReLU(), dropout))
+            skipped = 2 if config.skip_connections else 1
+        self.mask = doubling(sizes[0] * skipped, in_channels)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """`(batch, num_channels * num_bands, rows, frames)` to the mask's logits of the same shape."""
+        encoded = []
+        for layer in self.encoder:
+            hidden_states = layer(hidden_states)
+            encoded.append(hidden_states)
+        encoded.pop()
+        for layer in [*self.decoder, self.mask]:
+            hidden_states = layer(hidden_states)
+            if self.skip_connections and encoded:
+                hidden_states = torch.cat([hidden_states, encoded.pop()], dim=1)
+        return hidden_states
+
+
+class UNetSVSSeparator(Separator):
+    """Gives a module with a U-Net for each source, `unets`, its masks, and separation with them."""
+
+    config: Architecture
+    unets: nn.ModuleDict
+    training: bool
+
+    def magnitude_scale(self, magnitude: torch.Tensor) -> torch.Tensor:
+        """The number that a patch's magnitudes, and its targets', are divided by.
+
+        Args:
+            magnitude: `(batch, num_channels, bins, num_frames)`, of the mixture.
+
+        Returns:
+            `(batch, 1, 1, 1)`, the largest magnitude, or the mean of those frames that are not digital silence
+            (`config.magnitude_scaling`); 1 where all are.
+        """
+        loudest = magnitude.amax(dim=(1, 2))
+        scale = loudest.amax(1)
+        if self.config.magnitude_scaling == "mean":
+            num_heard = (loudest > SILENT_MAGNITUDE).sum(1)
+            scale = magnitude.mean(dim=(1, 2)).sum(1) / num_heard.clamp(min=1)
+        return torch.where(scale > SILENT_MAGNITUDE, scale, 1.0)[:, None, None, None]
+
+    def estimate_masks(self, magnitude: torch.Tensor) -> torch.Tensor:
+        """The masks for patches of the mixture's magnitudes, as in evaluation mode whatever the model's mode is.
+
+        Args:
+            magnitude: float tensor `(batch, num_channels, n_fft // 2 + 1, num_frames)`, `num_frames` a multiple of
+                `config.frame_multiple`.
+
+        Returns:
+            float32 tensor `(batch, num_sources, num_channels, n_fft // 2 + 1, num_frames)`.
+        """
+        return self.masks_of(in_evaluation(self.unets) if self.training else self.unets, magnitude)
+
+    def masks_of(self, unets: nn.ModuleDict, magnitude: torch.Tensor) -> torch.Tensor:
+        """The masks that some U-Nets give, in their own mode; the highest bin gets the mask of the one below.
+
+        Args:
+            unets: a U-Net for each source.
+            magnitude: as `estimate_masks` has it.
+
+        Returns:
+            A tensor of the shape that `estimate_masks` says.
+        """
+        config = self.config
+        scaled = (magnitude / self.magnitude_scale(magnitude))[:, :, : config.num_bins]
+        if config.magnitude_exponent != 1:
+            scaled = scaled**config.magnitude_exponent
+        hidden_states = fold_bands(scaled, config.num_bands).to(next(unets.parameters()).dtype)
+        logits = [unet(hidden_states).float() for unet in unets.values()]
+        masks = torch.stack([unfold_bands(torch.sigmoid(each), config.num_bands) for each in logits], dim=1)
+        return torch.cat([masks, masks[..., -1:, :]], dim=-2)
+
+    @torch.inference_mode()
+    def overlap_added_frames(self, waveform: np.ndarray, num_patches: int) -> np.ndarray:
+        config, kept = self.config, self.config.kept_frames
+        num_kept = kept.stop - kept.start
+        device = next(self.unets.parameters()).device
+        spectrum = stft(torch.from_numpy(waveform).to(device), config.n_fft, config.hop_length)
+        patches = magnitude_of(spectrum).unfold(-1, config.num_frames, num_kept).permute(2, 0, 1, 3)
+        # Frames before bins, as the spectrum lies in memory.
+        masks = self.estimate_masks(patches)[..., kept].permute(1, 2, 0, 4, 3).flatten(2, 3).mT
+        mixture = spectrum[..., kept.start : kept.start + num_patches * num_kept]
+        return overlap_add(mixture * masks, config.n_fft, config.hop_length).cpu().numpy()
+
+
+def in_evaluation(unets: nn.ModuleDict) -> nn.ModuleDict:
+    """Modules of their own in evaluation mode, with the same weights: others may be training the given ones."""
+    shared = {id(tensor): tensor for tensor in (*unets.parameters(), *unets.buffers())}
+    return copy.deepcopy(unets, shared).eval()
+
+
+class UNetSVSModule(UNetSVSSeparator, nn.Module):
+    """[`UNetSVSModel`] without transformers: the same weights by the same names, for separation alone."""
+
+    def __init__(self, config: Architecture):
+        super().__init__()
+        self.config = config
+        self.unets = nn.ModuleDict({source: UNetSVSNetwork(config) for source in config.sources})
+        self.eval()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the network computes in; the spectrogram is float32 always."""
+        return next(self.parameters()).dtype
+
+    def num_parameters(self) -> int:
+        """How many numbers training has found."""
+        return sum(parameter.numel() for parameter in self.parameters())

@@ -87,6 +87,3 @@ class UNetSVSPipeline(Pipeline):
             {"label": name, "audio": np.asarray(stem), "sampling_rate": model_outputs["sampling_rate"]}
             for name, stem in model_outputs["stems"].items()
         ]
-
-
-__all__ = ["UNetSVSPipeline"]

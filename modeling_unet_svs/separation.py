@@ -1,18 +1,89 @@
-"""Separation of whole waveforms of any rate, channels and length."""
-
-from __future__ import annotations
+"""Separation of waveforms of any rate, number of channels and length, block by block, in numpy."""
 
 import math
 import numbers
 import sys
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 
-if TYPE_CHECKING:
-    import torch
+try:
+    import soxr
+except ImportError:  # a model loaded as remote code runs at its own rate without it
+    soxr = None
+
+MIN_SAMPLING_RATE = 4_000
+MAX_SAMPLING_RATE = 192_000
+MAX_CHANNELS = 64
+# Largest sample whose square, and the sum of a patch of such squares, is still finite.
+MAX_SAMPLE = 1e15
+# Samples of the lower of two rates that soxr keeps to itself at most; 1,400 were measured over all kinds of ratios.
+MAX_HELD_SAMPLES = 2048
+DEFAULT_BATCH_SIZE = 4
+BLOCK_SECONDS = 10
+
+# A numpy array or a PyTorch tensor: stems are of the mixture's own kind.
+Waveform = TypeVar("Waveform")
+
+
+@dataclass
+class SeparationConfig:
+    """The part of a model's configuration that its graph in another runtime does not hold, by the same names."""
+
+    sampling_rate: int = 8192
+    num_channels: int = 1
+    n_fft: int = 1024
+    hop_length: int = 768
+    num_frames: int = 128
+    context_frames: int | None = None
+    num_bands: int = 1
+    sources: list[str] | tuple[str, ...] = ("vocals",)
+    residual: str | None = "accompaniment"
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """Names of all stems that a separation returns: `sources`, then `residual` where there is one."""
+        return (*self.sources, self.residual) if self.residual else tuple(self.sources)
+
+    @property
+    def kept_frames(self) -> slice:
+        """Frames of a patch whose masks are kept; those at either side are context, and a neighbour's."""
+        context = self.context_frames or 0
+        return slice(context, self.num_frames - context)
+
+
+def hann_window(n_fft: int) -> np.ndarray:
+    """Periodic Hann window, the analysis and the synthesis window."""
+    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)).astype(np.float32)
+
+
+def synthesis_envelope(n_fft: int, hop_length: int) -> np.ndarray:
+    """Sum of all squared windows over one hop, by which added-up frames are divided where every frame is there."""
+    padded = np.pad(hann_window(n_fft) ** 2, (0, -n_fft % hop_length))
+    return padded.reshape(-1, hop_length).sum(0)
+
+
+def as_float32(waveform: Any) -> np.ndarray:
+    """A copy of an array, tensor or list as finite float32 with full scale 1."""
+    if hasattr(waveform, "detach"):  # a tensor: PyTorch is not imported for the question
+        waveform = waveform.detach().cpu()
+        waveform = (waveform.float() if str(waveform.dtype) == "torch.bfloat16" else waveform).numpy()
+    waveform = np.asarray(waveform)
+    if waveform.dtype.kind == "i":
+        return (waveform / -float(np.iinfo(waveform.dtype).min)).astype(np.float32)
+    if waveform.dtype.kind != "f":
+        raise ValueError(f"the waveform's type is {waveform.dtype}: use floating point or signed integers.")
+    with np.errstate(over="ignore"):
+        samples = np.array(waveform, dtype=np.float32, order="C")
+    if not np.isfinite(samples).all():
+        index = int(np.argmin(np.isfinite(samples).reshape(-1)))
+        raise ValueError(f"the waveform is not finite: {waveform.reshape(-1)[index]} at its value number {index}.")
+    if samples.size and max(samples.max(), -samples.min()) > MAX_SAMPLE:
+        raise ValueError(f"the waveform has samples beyond {MAX_SAMPLE:g}, where full scale is 1: it is no sound.")
+    return samples
 
 
 class SampleQueue:
@@ -46,17 +117,6 @@ class SampleQueue:
         return parts[1] if len(parts) == 2 else np.concatenate(parts, axis=1)
 
 
-try:
-    import soxr
-except ImportError:  # a model loaded as remote code runs at its own rate without it
-    soxr = None
-
-MIN_SAMPLING_RATE = 4_000
-MAX_SAMPLING_RATE = 192_000
-# Samples of the lower of two rates that soxr keeps to itself at most; 1,400 were measured over all kinds of ratios.
-MAX_HELD_SAMPLES = 2048
-
-
 class Resampler:
     """Converts the sampling rate of a stream; any blocks give the same samples as the whole at once."""
 
@@ -74,37 +134,15 @@ class Resampler:
         return self._stream.resample_chunk(np.ascontiguousarray(block.T), last=last).T
 
 
-def hann_window(n_fft: int) -> np.ndarray:
-    """Periodic Hann window, the analysis and the synthesis window."""
-    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)).astype(np.float32)
-
-
-def synthesis_envelope(n_fft: int, hop_length: int) -> np.ndarray:
-    """Sum of all squared windows over one hop, by which added-up frames are divided where every frame is there."""
-    padded = np.pad(hann_window(n_fft) ** 2, (0, -n_fft % hop_length))
-    return padded.reshape(-1, hop_length).sum(0)
-
-
-class SourceEstimator(Protocol):
-    """What separates patches, in whatever runtime."""
-
-    @property
-    def config(self) -> Any:
-        """Says the rate, the spectrogram and the stems."""
-
-    def estimate_sources(self, waveform: np.ndarray, num_patches: int) -> np.ndarray:
-        """The sources of the frames that neighbouring patches keep."""
-
-
 class PatchSeparator:
     """Estimates the sources of a stream whose rate and channels are the model's."""
 
-    def __init__(self, model: SourceEstimator, num_groups: int, batch_size: int):
+    def __init__(self, model: "Separator", num_groups: int, batch_size: int):
         self.model, self.num_groups, self.batch_size = model, num_groups, batch_size
-        config = model.config
+        config, kept = model.config, model.config.kept_frames
         self._overlap = config.n_fft - config.hop_length
-        self._patch_samples = (config.num_frames - 2 * config.context_frames) * config.hop_length
-        self._context_samples = config.context_frames * config.hop_length
+        self._kept_samples = (kept.stop - kept.start) * config.hop_length
+        self._context_samples = kept.start * config.hop_length
         num_rows = num_groups * config.num_channels
         self._queue = SampleQueue(num_rows)
         self._history = np.zeros((num_rows, self._context_samples + self._overlap), dtype=np.float32)
@@ -117,7 +155,7 @@ class PatchSeparator:
     @property
     def latency(self) -> int:
         """Samples that have to follow a sample, at most, before its stems are given."""
-        return self.batch_size * self._patch_samples + self._context_samples + self._overlap
+        return self.batch_size * self._kept_samples + self._context_samples + self._overlap
 
     def push(self, block: np.ndarray) -> np.ndarray:
         """Takes samples and gives the sources of those that are complete."""
@@ -137,7 +175,7 @@ class PatchSeparator:
         estimates = []
         while self._num_estimated < self._num_pushed:
             rest = self._num_pushed - self._num_estimated + self._before_first
-            num_patches = min(self.batch_size, -(-rest // self._patch_samples))
+            num_patches = min(self.batch_size, -(-rest // self._kept_samples))
             missing = max(self._missing_samples(num_patches) - len(self._queue), 0)
             if missing:
                 end = np.pad(end, ((0, 0), (0, missing)), mode="symmetric")
@@ -149,17 +187,17 @@ class PatchSeparator:
 
     def _missing_samples(self, num_patches: int) -> int:
         """Samples beyond those already seen that the next patches, with their context, need."""
-        needed = num_patches * self._patch_samples + 2 * self._context_samples + self._overlap
+        needed = num_patches * self._kept_samples + 2 * self._context_samples + self._overlap
         return needed - self._history.shape[1]
 
     def _separate(self, num_patches: int) -> np.ndarray:
         """Sources of the next patches, `(num_groups, num_sources, num_channels, complete samples)`."""
         config = self.model.config
-        num_samples = num_patches * self._patch_samples
+        num_samples = num_patches * self._kept_samples
         samples = np.concatenate([self._history, self._queue.get(self._missing_samples(num_patches))], axis=1)
         self._history = samples[:, num_samples:]
         waveform = samples.reshape(self.num_groups, config.num_channels, -1)
-        estimated = self.model.estimate_sources(waveform, num_patches)
+        estimated = np.stack([self.model.overlap_added_frames(group, num_patches) for group in waveform])
         estimated[..., : self._overlap] += self._tail
         self._tail = estimated[..., num_samples:].copy()
         by_hop = estimated[..., :num_samples].reshape(*estimated.shape[:-1], -1, config.hop_length) / self._envelope
@@ -173,12 +211,6 @@ class PatchSeparator:
         return estimates[0] if len(estimates) == 1 else np.concatenate([empty, *estimates], axis=-1)
 
 
-MAX_CHANNELS = 64
-DEFAULT_BATCH_SIZE = 4
-# Beyond it, sums of squares and of whole patches are no longer finite.
-MAX_SAMPLE = 1e15
-
-
 class SeparationStream:
     """Takes blocks of a mixture and gives blocks of its stems; made by [`UNetSVSModel.stream`].
 
@@ -186,7 +218,7 @@ class SeparationStream:
     however the mixture is cut into blocks. Memory does not grow with the length of the stream.
 
     Args:
-        model: [`UNetSVSModel`], in whose evaluation mode all is done, or an [`OnnxSeparator`].
+        model: [`UNetSVSModel`], whose training mode is neither used nor changed, or [`OnnxSeparator`].
         sampling_rate: of mixture and stems in Hz, 4000 to 192000.
         num_channels: of mixture and stems. A model of fewer channels takes them in turn; where its channels are not
             filled, the last is repeated.
@@ -197,22 +229,21 @@ class SeparationStream:
     """
 
     def __init__(
-        self, model: SourceEstimator, sampling_rate: int, num_channels: int, batch_size: int = DEFAULT_BATCH_SIZE
+        self, model: "Separator", sampling_rate: int, num_channels: int, batch_size: int = DEFAULT_BATCH_SIZE
     ):
-        if not _is_whole(sampling_rate, MIN_SAMPLING_RATE, MAX_SAMPLING_RATE):
-            raise ValueError(
-                f"sampling_rate is {sampling_rate}: use a whole number of Hz from {MIN_SAMPLING_RATE} to "
-                f"{MAX_SAMPLING_RATE}."
-            )
-        if not _is_whole(num_channels, 1, MAX_CHANNELS):
-            raise ValueError(
-                f"the waveform has {num_channels} channels: use 1 to {MAX_CHANNELS}, in shape (channels, samples)."
-            )
-        if not _is_whole(batch_size, 1, sys.maxsize):
-            raise ValueError(f"batch_size is {batch_size}: use a whole number, 1 or more.")
-        num_channels, batch_size = int(num_channels), int(batch_size)
+        rates = f"a whole number of Hz from {MIN_SAMPLING_RATE} to {MAX_SAMPLING_RATE}"
+        shape = f"1 to {MAX_CHANNELS}, in shape (channels, samples)"
+        for name, value, lowest, highest, advice in (
+            (f"sampling_rate is {sampling_rate}", sampling_rate, MIN_SAMPLING_RATE, MAX_SAMPLING_RATE, rates),
+            (f"the waveform has {num_channels} channels", num_channels, 1, MAX_CHANNELS, shape),
+            (f"batch_size is {batch_size}", batch_size, 1, sys.maxsize, "a whole number, 1 or more"),
+        ):
+            is_whole = isinstance(value, numbers.Real) and lowest <= value <= highest and float(value).is_integer()
+            if not is_whole:
+                raise ValueError(f"{name}: use {advice}.")
+        sampling_rate, num_channels, batch_size = int(sampling_rate), int(num_channels), int(batch_size)
         config = model.config
-        self.model, self.sampling_rate, self.num_channels = model, int(sampling_rate), num_channels
+        self.model, self.sampling_rate, self.num_channels = model, sampling_rate, num_channels
         num_groups = math.ceil(num_channels / config.num_channels)
         self._num_repeated = num_groups * config.num_channels - num_channels
         self._to_model_rate = Resampler(self.sampling_rate, config.sampling_rate, num_channels)
@@ -230,12 +261,12 @@ class SeparationStream:
         held_seconds = 2 * MAX_HELD_SAMPLES / min(self.sampling_rate, model_rate)
         return math.ceil((self._separator.latency / model_rate + held_seconds) * self.sampling_rate)
 
-    def push(self, block: np.ndarray | torch.Tensor) -> dict[str, np.ndarray] | None:
+    def push(self, block: Any) -> dict[str, np.ndarray] | None:
         """Takes the next samples of the mixture.
 
         Args:
-            block: `(num_channels, num_samples)` or, for one channel, `(num_samples,)`; floating point with full scale
-                1, or integer PCM. Any number of samples.
+            block: numpy array or PyTorch tensor `(num_channels, num_samples)` or, for one channel, `(num_samples,)`;
+                floating point with full scale 1, or integer PCM. Any number of samples.
 
         Returns:
             The next samples of each stem, float32 `(num_channels, any number)`; `None` where none are complete.
@@ -272,10 +303,9 @@ class SeparationStream:
     def _estimate(self, block: np.ndarray, last: bool) -> np.ndarray:
         """Sources at the stream's rate, `(num_sources, num_channels, any number of samples)`."""
         resampled = self._to_model_rate.push(block, last)
-        repeated = (
-            np.pad(resampled, ((0, self._num_repeated), (0, 0)), mode="edge") if self._num_repeated else resampled
-        )
-        estimated = self._separator.push(repeated)
+        if self._num_repeated:
+            resampled = np.pad(resampled, ((0, self._num_repeated), (0, 0)), mode="edge")
+        estimated = self._separator.push(resampled)
         if last:
             estimated = np.concatenate([estimated, self._separator.flush()], axis=-1)
         num_groups, num_sources, num_channels, num_samples = estimated.shape
@@ -294,70 +324,82 @@ class SeparationStream:
         return stems
 
 
-def _is_whole(value: object, lowest: int, highest: int) -> bool:
-    return isinstance(value, numbers.Real) and lowest <= float(value) <= highest and float(value).is_integer()
+class Separator:
+    """Gives a model of any runtime `separate` and `stream`, over its `config` and `overlap_added_frames`."""
 
+    config: SeparationConfig
 
-def as_float32(waveform: np.ndarray | torch.Tensor | list[Any]) -> np.ndarray:
-    """A copy of a waveform as finite float32, full scale 1."""
-    if hasattr(waveform, "detach"):  # a tensor: PyTorch is not imported for the question
-        waveform = waveform.detach().cpu()
-        waveform = (waveform.float() if str(waveform.dtype) == "torch.bfloat16" else waveform).numpy()
-    waveform = np.asarray(waveform)
-    if waveform.dtype.kind == "i":
-        return (waveform / -float(np.iinfo(waveform.dtype).min)).astype(np.float32)
-    if waveform.dtype.kind != "f":
-        raise ValueError(f"the waveform's type is {waveform.dtype}: use floating point or signed integers.")
-    with np.errstate(over="ignore"):
-        samples = np.array(waveform, dtype=np.float32, order="C")
-    if not np.isfinite(samples).all():
-        index = int(np.argmin(np.isfinite(samples).reshape(-1)))
-        raise ValueError(f"the waveform is not finite: {waveform.reshape(-1)[index]} at its value number {index}.")
-    if samples.size and max(samples.max(), -samples.min()) > MAX_SAMPLE:
-        raise ValueError(f"the waveform has samples beyond {MAX_SAMPLE:g}, where full scale is 1: it is no sound.")
-    return samples
+    def overlap_added_frames(self, waveform: np.ndarray, num_patches: int) -> np.ndarray:
+        """`(num_channels, samples)` of patches and their context to `(num_sources, num_channels, samples)` of the
+        frames that the patches keep, added up and not yet divided by `synthesis_envelope`."""
+        raise NotImplementedError
 
+    def separate(
+        self,
+        waveform: Waveform,
+        sampling_rate: int,
+        *,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        progress_callback: Callable[[int, int], None] | None = None,
+    ) -> dict[str, Waveform]:
+        """Takes a mixture apart into `config.stems`.
 
-Waveform: TypeAlias = "np.ndarray | torch.Tensor"
-BLOCK_SECONDS = 10
+        Whatever the model's own rate and channels are, the stems have the mixture's length, rate, channels and kind;
+        where `config.residual` is named they add up to it. Training mode is neither used nor changed.
 
+        Args:
+            waveform: numpy array or PyTorch tensor of shape `(num_samples,)`, `(num_channels, num_samples)` or
+                `(batch, num_channels, num_samples)`; floating point with full scale 1, or signed integer PCM.
+            sampling_rate: of the waveform in Hz, 4000 to 192000.
+            batch_size: patches that the network takes at once: more is faster on long songs and needs more memory.
+            progress_callback: called now and then with the number of samples done and of all samples.
 
-def separate(
-    model: SourceEstimator,
-    waveform: Waveform,
-    sampling_rate: int,
-    batch_size: int = DEFAULT_BATCH_SIZE,
-    progress_callback: Callable[[int, int], None] | None = None,
-) -> dict[str, np.ndarray]:
-    """Takes a mixture apart; see [`UNetSVSModel.separate`]."""
-    mixture = as_float32(waveform)
-    if mixture.ndim not in (1, 2, 3) or mixture.size == 0:
-        raise ValueError(
-            f"the waveform has shape {mixture.shape}: use (samples,), (channels, samples) or "
-            "(batch, channels, samples) with at least one sample."
-        )
-    items = mixture.reshape(-1, *mixture.shape[-2:]) if mixture.ndim > 1 else mixture[None, None]
-    stems = {name: np.empty_like(items) for name in model.config.stems}
-    num_samples = items.shape[-1]
-    total = len(items) * num_samples
-    for index, item in enumerate(items):
-        stream = SeparationStream(model, sampling_rate, len(item), batch_size)
-        done = 0
-        for start in range(0, num_samples, BLOCK_SECONDS * stream.sampling_rate):
-            block = item[:, start : start + BLOCK_SECONDS * stream.sampling_rate]
-            done = _store(stems, index, done, stream.push(block))
-            if progress_callback:
-                progress_callback(index * num_samples + done, total)
-        done = _store(stems, index, done, stream.flush())
-        if progress_callback:
-            progress_callback(index * num_samples + done, total)
-    return {name: stem.reshape(mixture.shape) for name, stem in stems.items()}
+        Returns:
+            Float32 waveform of the same shape and kind for each name in `config.stems`, the sources first.
 
+        Raises:
+            ValueError: NaN or infinite samples, no samples, or a shape, rate or batch size out of range.
+        """
+        mixture = as_float32(waveform)
+        if mixture.ndim not in (1, 2, 3) or mixture.size == 0:
+            raise ValueError(
+                f"the waveform has shape {mixture.shape}: use (samples,), (channels, samples) or "
+                "(batch, channels, samples) with at least one sample."
+            )
+        items = mixture.reshape(-1, *mixture.shape[-2:]) if mixture.ndim > 1 else mixture[None, None]
+        stems = {name: np.empty_like(items) for name in self.config.stems}
+        num_samples = items.shape[-1]
+        for index, item in enumerate(items):
+            stream = self.stream(sampling_rate, len(item), batch_size=batch_size)
+            size, done = BLOCK_SECONDS * stream.sampling_rate, 0
+            for start in range(0, num_samples + size, size):
+                blocks = stream.push(item[:, start : start + size]) if start < num_samples else stream.flush()
+                for name, block in (blocks or {}).items():
+                    stems[name][index, :, done : done + block.shape[1]] = block
+                done += next(iter(blocks.values())).shape[1] if blocks else 0
+                if progress_callback:
+                    progress_callback(index * num_samples + done, len(items) * num_samples)
+        shaped: dict[str, Any] = {name: stem.reshape(mixture.shape) for name, stem in stems.items()}
+        if not isinstance(waveform, np.ndarray) and hasattr(waveform, "device"):
+            import torch
 
-def _store(stems: dict[str, np.ndarray], index: int, start: int, blocks: dict[str, np.ndarray] | None) -> int:
-    """Puts blocks in their place and says where the next ones go."""
-    if blocks is None:
-        return start
-    for name, block in blocks.items():
-        stems[name][index, :, start : start + block.shape[1]] = block
-    return start + block.shape[1]
+            return {name: torch.from_numpy(stem).to(waveform.device) for name, stem in shaped.items()}  # type: ignore
+        return shaped
+
+    def stream(
+        self, sampling_rate: int, num_channels: int, *, batch_size: int = DEFAULT_BATCH_SIZE
+    ) -> SeparationStream:
+        """Starts the separation of a mixture that comes in blocks.
+
+        Args:
+            sampling_rate: of the mixture in Hz, 4000 to 192000.
+            num_channels: of the mixture.
+            batch_size: patches that the network takes at once; fewer mean a shorter latency.
+
+        Returns:
+            [`SeparationStream`], which takes blocks by `push(block)` and ends with `flush()`.
+
+        Raises:
+            ValueError: a rate, number of channels or batch size out of range.
+        """
+        return SeparationStream(self, sampling_rate, num_channels, batch_size)

@@ -9,7 +9,7 @@ import numpy as np
 from settings import Settings
 
 from modeling_unet_svs.audio_reading import AudioFileError, AudioInfo, AudioReader
-from modeling_unet_svs.configuration_unet_svs import MAX_SAMPLING_RATE, MIN_SAMPLING_RATE
+from modeling_unet_svs.separation import MAX_SAMPLING_RATE, MIN_SAMPLING_RATE
 
 # -80 dB of full scale: below the noise of any recording.
 SILENCE = 1e-4

@@ -13,7 +13,7 @@ def test_defaults_are_the_paper():
     assert (config.num_bins, config.num_frames, config.num_channels, config.num_bands) == (512, 128, 1, 1)
     assert tuple(config.hidden_sizes) == (16, 32, 64, 128, 256, 512)
     assert (config.kernel_size, config.leaky_relu_slope, config.dropout, config.num_dropout_layers) == (5, 0.2, 0.5, 3)
-    assert (config.mask_activation, config.mask_bound, config.magnitude_exponent) == ("sigmoid", 1.0, 1.0)
+    assert (config.context_frames, config.magnitude_exponent) == (16, 1.0)
     assert config.stems == ("vocals", "accompaniment")
     assert round(config.patch_samples / config.sampling_rate, 1) == 12.0
 
@@ -52,6 +52,19 @@ def test_an_impossible_combination_is_refused_and_says_what_to_change(change, wh
 def test_a_value_of_the_wrong_type_is_refused(change):
     with pytest.raises(Exception, match=next(iter(change))):
         UNetSVSConfig(**change)
+
+
+def test_defaults_follow_a_small_network():
+    config = UNetSVSConfig(hidden_sizes=(8, 8), num_frames=16)
+    assert (config.num_dropout_layers, config.context_frames) == (1, 4)
+    assert UNetSVSConfig(hidden_sizes=(8,)).num_dropout_layers == 0
+
+
+def test_the_only_masks_that_were_ever_saved_are_passed_over_and_others_refused():
+    config = UNetSVSConfig(mask_activation="sigmoid", mask_bound=1.0)
+    assert not {"mask_activation", "mask_bound"} & {*config.to_dict()}
+    with pytest.raises(ValueError, match="mask_activation"):
+        UNetSVSConfig(mask_activation="softplus")
 
 
 def test_it_is_saved_and_loaded(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -67,8 +68,8 @@ def test_info_prints_its_scores():
 def test_the_papers_own_network_comes_along_as_well():
     folder = ROOT / "checkpoints" / "paper"
     model, paper = load_checkpoint(folder), UNetSVSConfig()
-    shapes = [[getattr(config, name) for name in UNetSVSConfig.__annotations__] for config in (model.config, paper)]
-    assert json.dumps(shapes[0]) == json.dumps(shapes[1])
+    shape = asdict(model.config)
+    assert json.dumps(shape) == json.dumps({name: getattr(paper, name) for name in shape})
     assert model.num_parameters() == 9_823_313
     mixture = noise(2, 100_000)
     stems = model.separate(mixture, sampling_rate=44_100)

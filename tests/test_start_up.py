@@ -35,7 +35,7 @@ def test_help_needs_neither_torch_nor_transformers(arguments):
 
 
 def test_audio_is_read_resampled_and_written_without_torch_and_transformers():
-    modules = ("audio_reading", "audio_writing", "resampling", "sample_queue")
+    modules = ("audio_reading", "audio_writing", "separation")
     python(WITHOUT + "\n".join(f"import modeling_unet_svs.{module}" for module in modules))
 
 

@@ -153,7 +153,8 @@ def parse_arguments(
     if training.push_to_hub and not training.hub_model_id:
         raise ValueError("--push_to_hub needs --hub_model_id USER/NAME.")
     if training.model_name_or_path and not training.recipe:
-        return load_checkpoint(training.model_name_or_path).config, training, mixing
+        config = load_checkpoint(training.model_name_or_path).config
+        return UNetSVSConfig(**dataclasses.asdict(config)), training, mixing
     return UNetSVSConfig(**recipe.get("model", {})), training, mixing
 
 

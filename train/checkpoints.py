@@ -7,11 +7,13 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 
 from accelerate import Accelerator
 
 from modeling_unet_svs import UNetSVSConfig, UNetSVSFeatureExtractor, UNetSVSModel, UNetSVSPipeline
+from modeling_unet_svs.architecture import Architecture
 from modeling_unet_svs.audio_reading import one_line
 
 EXPORTED = "onnx"
@@ -98,7 +100,7 @@ def _step_of(checkpoint: Path) -> int:
 
 
 def _differences(saved: UNetSVSConfig, config: UNetSVSConfig) -> str:
-    names = UNetSVSConfig.__annotations__
+    names = [field.name for field in fields(Architecture)]
     pairs = {name: [_as_list(getattr(one, name)) for one in (saved, config)] for name in names}
     return ", ".join(f"{name} {before}, not {now}" for name, (before, now) in pairs.items() if before != now)
 

@@ -22,7 +22,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from ..audio.whole_files import replace_text
 from ..audio_reading import AudioFileError
-from ..modeling_unet_svs import UNetSVSModel
+from ..network import UNetSVSModule
 from .checkpoint import with_less_memory
 from .file_separation import separate_file
 from .songs import Song, list_songs, safe_name
@@ -95,7 +95,7 @@ def separate_all(
     inputs: Iterable[Path],
     output_dir: Path,
     *,
-    model: UNetSVSModel,
+    model: UNetSVSModule,
     stem: str,
     format: str,
     subtype: str | None,
@@ -156,7 +156,7 @@ def scaled_message(song: str | Path, scale: float) -> str:
 
 
 def _separate(
-    song: Song, model: UNetSVSModel, subtype: str | None, batch_size: int, overwrite: bool, progress: Progress
+    song: Song, model: UNetSVSModule, subtype: str | None, batch_size: int, overwrite: bool, progress: Progress
 ) -> int:
     """Separates a song, notes in it what came of it, and returns the batch size that there is memory for."""
     outputs = {path.stem: path for path in map(Path, song.outputs)} if overwrite else song.missing()
@@ -229,7 +229,7 @@ STANDARD_INPUT = Path("-")
 
 
 def separate_standard_input(
-    model: UNetSVSModel, stem: str, *, format: str, subtype: str | None, batch_size: int
+    model: UNetSVSModule, stem: str, *, format: str, subtype: str | None, batch_size: int
 ) -> float:
     """Separates what comes through standard input, of any format, once all of it is there."""
     if stem not in model.config.stems:

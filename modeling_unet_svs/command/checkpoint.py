@@ -1,9 +1,8 @@
-"""What a checkpoint is, as labels and values and printed as a table."""
-
-from __future__ import annotations
+"""Which checkpoint, where and in which precision: loading, describing, and going on where memory is short."""
 
 import json
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,10 +12,11 @@ from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidat
 from rich.console import Console
 from rich.table import Table
 from safetensors import SafetensorError
+from safetensors.torch import load_file
 
+from ..architecture import MODEL_TYPE, Architecture, drop_masks
 from ..audio_reading import one_line
-from ..configuration_unet_svs import UNetSVSConfig
-from ..modeling_unet_svs import UNetSVSModel
+from ..network import UNetSVSModule
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -66,7 +66,7 @@ T = TypeVar("T")
 
 
 def with_less_memory(
-    work: Callable[[int], T], model: UNetSVSModel, batch_size: int, say: Callable[[str], None]
+    work: Callable[[int], T], model: UNetSVSModule, batch_size: int, say: Callable[[str], None]
 ) -> tuple[T, int]:
     """Does something on a GPU with batches that its memory holds, and on the CPU where it holds none."""
     while True:
@@ -87,39 +87,21 @@ def with_less_memory(
         torch.cuda.empty_cache()
 
 
-LOADED_FILES = ("config.json", "model.safetensors")
-PICKLES = {
-    *(".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".dill", ".npy", ".npz"),
-    *(".h5", ".keras", ".msgpack"),
-}
-# What Accelerate writes beside the weights, so that training can go on.
-TRAINING_STATE = {
-    *("optimizer*.bin", "scheduler*.bin", "sampler*.bin", "dl_state_dict*.bin", "scaler.pt"),
-    *("random_states_*.pkl", "custom_checkpoint_*.pkl"),
-}
-
-
-def load_checkpoint(model: str | Path, dtype: torch.dtype = torch.float32) -> UNetSVSModel:
-    """Loads a model to separate with, from safetensors alone; no code of the folder is run."""
-    name = str(model)
-    folder = Path(name)
-    if folder.is_dir() and not (folder / "config.json").is_file():
-        raise ValueError(f"model {name}: the folder has no config.json, so it is no checkpoint.")
+def load_checkpoint(model: str | Path, dtype: torch.dtype = torch.float32) -> UNetSVSModule:
+    """Loads a network to separate with from `config.json` and `model.safetensors`; nothing else is opened."""
+    name, folder = str(model), Path(model)
     try:
+        if folder.is_dir() and not (folder / "config.json").is_file():
+            raise ValueError("the folder has no config.json, so it is no checkpoint.")
         if not folder.is_dir():
-            folder = Path(snapshot_download(name, allow_patterns=list(LOADED_FILES)))
-        _refuse_pickles(folder)
+            folder = Path(snapshot_download(name, allow_patterns=["config.json", "model.safetensors"]))
         values = json.loads((folder / "config.json").read_text("utf-8"))
         kind = values.get("model_type")
-        if kind != UNetSVSConfig.model_type:
-            raise ValueError(f"its config.json is for a model of type {kind!r}, not {UNetSVSConfig.model_type!r}.")
-        # The network's own fields and no other: some of the library's would have it import code.
-        config = UNetSVSConfig(**{key: values[key] for key in UNetSVSConfig.__annotations__ if key in values})
-        _refuse_a_network_beyond_its_weights(config, folder)
-        found: Any = UNetSVSModel.from_pretrained(
-            folder, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True
-        )
-        loaded, report = found
+        if kind != MODEL_TYPE:
+            raise ValueError(f"its config.json is for a model of type {kind!r}, not {MODEL_TYPE!r}.")
+        drop_masks(values)
+        known = {field.name: values[field.name] for field in fields(Architecture) if field.name in values}
+        return _load_network(Architecture(**known), folder / "model.safetensors", dtype)
     except (OSError, HfHubHTTPError, HFValidationError) as error:
         if folder.is_dir():
             reason = f"cannot be read: {error}"
@@ -127,36 +109,30 @@ def load_checkpoint(model: str | Path, dtype: torch.dtype = torch.float32) -> UN
             reason = "is a file: give the folder that it is in."
         else:
             reason = "is no folder here, and no model on the Hugging Face Hub that can be reached."
-        raise _error(name, reason) from None
     except SafetensorError as error:
-        raise _error(name, f"its safetensors file is damaged: {error}") from None
-    except Exception as error:  # a strange file can fail anywhere in the library, with any exception
-        raise _error(name, f"cannot be used: {error}") from None
-    incomplete = [*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])]
-    if incomplete:
-        raise _error(name, f"its weights do not fit its config.json: see {sorted(incomplete)[0]}.")
-    return loaded.eval()
+        reason = f"its safetensors file is damaged: {error}"
+    except Exception as error:  # a strange file can fail anywhere in the libraries, with any exception
+        reason = f"cannot be used: {error}"
+    raise ValueError(f"model {name}: {one_line(reason)}")
 
 
-def _refuse_pickles(folder: Path) -> None:
-    """A pickle runs code when it is opened; nothing here opens one, and a folder that brings one is not trusted."""
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in PICKLES and not any(path.match(pattern) for pattern in TRAINING_STATE):
-            raise ValueError(
-                f"{path.relative_to(folder)} can hold a pickle, which runs code: safetensors alone is used."
-            )
-
-
-def _refuse_a_network_beyond_its_weights(config: UNetSVSConfig, folder: Path) -> None:
-    """Before memory is taken for what a file of a few bytes claims."""
-    weights = folder / "model.safetensors"
-    if not weights.is_file():  # an index of several files could name others than safetensors
+def _load_network(config: Architecture, path: Path, dtype: torch.dtype) -> UNetSVSModule:
+    if not path.is_file():  # an index of several files could name others than safetensors
         raise ValueError("it has no model.safetensors, and nothing else is loaded.")
     with torch.device("meta"):
-        num_parameters = UNetSVSModel(config).num_parameters()
-    num_bytes = weights.stat().st_size
+        network = UNetSVSModule(config)
+    # Before memory is taken for what a file of a few bytes claims.
+    num_parameters, num_bytes = network.num_parameters(), path.stat().st_size
     if num_parameters > num_bytes:
         raise ValueError(f"its config.json has {num_parameters:,} parameters, its safetensors {num_bytes:,} bytes.")
+    weights = load_file(path)
+    for key, expected in network.state_dict().items():
+        if key not in weights or weights[key].shape != expected.shape:
+            raise ValueError(f"its weights do not fit its config.json: see {key}.")
+        if expected.is_floating_point():
+            weights[key] = weights[key].to(dtype)  # the mapped file's own memory where the type is the file's
+    network.load_state_dict(weights, strict=False, assign=True)
+    return network
 
 
 def load_card(model: str | Path) -> ModelCard | None:
@@ -170,11 +146,7 @@ def load_card(model: str | Path) -> ModelCard | None:
         return None
 
 
-def _error(name: str, reason: str) -> ValueError:
-    return ValueError(f"model {name}: {one_line(reason)}")
-
-
-def describe_checkpoint(name: str, model: UNetSVSModel) -> list[tuple[str, str]]:
+def describe_checkpoint(name: str, model: UNetSVSModule) -> list[tuple[str, str]]:
     """A checkpoint's shape, and its training data, licence and scores as its model card has them."""
     config = model.config
     highest = config.num_bins * config.sampling_rate / config.n_fft
@@ -200,7 +172,7 @@ def describe_checkpoint(name: str, model: UNetSVSModel) -> list[tuple[str, str]]
     return rows
 
 
-def print_info(name: str, model: UNetSVSModel) -> None:
+def print_info(name: str, model: UNetSVSModule) -> None:
     """Prints what `describe_checkpoint` says."""
     table = Table(show_header=False, box=None, pad_edge=False)
     for label, value in [("checkpoint", name), *describe_checkpoint(name, model)]:

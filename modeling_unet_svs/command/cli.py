@@ -13,7 +13,7 @@ from ..audio.writing import FORMATS, SUBTYPES
 from ..audio_reading import AudioFileError
 
 if TYPE_CHECKING:
-    from ..modeling_unet_svs import UNetSVSModel
+    from ..network import UNetSVSModule
 
 
 Format = Enum("Format", {name: name for name in FORMATS})
@@ -121,16 +121,13 @@ def _default() -> str:
     return DEFAULT_CHECKPOINT
 
 
-def _load(model: str | None, device: str, dtype: str) -> UNetSVSModel:
+def _load(model: str | None, device: str, dtype: str) -> UNetSVSModule:
     import torch
-    from huggingface_hub.utils import logging as hub_logging
-    from transformers.utils import logging
+    from huggingface_hub.utils import logging
 
     from .checkpoint import choose_device, choose_dtype, load_checkpoint
 
-    hub_logging.set_verbosity_error()
     logging.set_verbosity_error()
-    logging.disable_progress_bar()
     chosen_device, reason = choose_device(device)
     chosen_dtype = choose_dtype(dtype, chosen_device)
     loaded = load_checkpoint(model or _default(), chosen_dtype)
@@ -138,7 +135,7 @@ def _load(model: str | None, device: str, dtype: str) -> UNetSVSModel:
         name = str(chosen_dtype).removeprefix("torch.")
         print(f"unet-svs: computing on {chosen_device} in {name}: {reason}", file=sys.stderr)
     # Convolutions are faster with the channels last, in half precision above all.
-    return loaded.to(chosen_device, memory_format=torch.channels_last)
+    return loaded.to(chosen_device).to(memory_format=torch.channels_last)
 
 
 def main() -> None:

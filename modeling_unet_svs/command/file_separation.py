@@ -14,8 +14,7 @@ import numpy as np
 from ..audio.reading_ahead import read_ahead
 from ..audio.writing import AudioWriter, check_format
 from ..audio_reading import AudioFileError, AudioInfo
-from ..modeling_unet_svs import UNetSVSModel
-from ..separation import DEFAULT_BATCH_SIZE, SeparationStream
+from ..separation import DEFAULT_BATCH_SIZE, SeparationStream, Separator
 
 
 class StemFile:
@@ -87,7 +86,7 @@ HIGHEST = {"16": 1 - 2.0**-15, "24": 1 - 2.0**-23, "float": 1 - 2.0**-23}
 
 
 def separate_file(
-    model: UNetSVSModel,
+    model: Separator,
     path: str | Path,
     outputs: Mapping[str, Path],
     *,

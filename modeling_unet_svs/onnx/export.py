@@ -1,28 +1,28 @@
 """The mask network as ONNX files, laid out and named as the Hub's ONNX and JavaScript users expect."""
 
-from __future__ import annotations
-
 import copy
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ..modeling_unet_svs import UNetSVSModel
-from .runner import FILE_NAME, GraphDescription
+from ..network import UNetSVSModule
+from .runner import DESCRIPTION, write_description
 
 
 class MaskNetwork(nn.Module):
-    """[`UNetSVSModel.estimate_masks`] as a module's `forward`, with batch normalisation folded into convolutions."""
+    """A model's `estimate_masks` as a module's `forward`, with batch normalisation folded into convolutions."""
 
-    def __init__(self, model: UNetSVSModel, dtype: torch.dtype = torch.float32):
+    def __init__(self, model: UNetSVSModule, dtype: torch.dtype = torch.float32):
         super().__init__()
         self.model = copy.deepcopy(model).cpu().float().eval()
-        for unet in self.model.unets.values():
+        unets: Any = self.model.unets.values()
+        for unet in unets:
             for layer in [*unet.encoder, *unet.decoder]:
                 transposed = isinstance(layer.conv, nn.ConvTranspose2d)
                 layer.conv, layer.norm = fuse_conv_bn_eval(layer.conv, layer.norm, transposed), nn.Identity()
@@ -32,16 +32,10 @@ class MaskNetwork(nn.Module):
             raise ValueError(f"{overflown[0]} has values that {dtype} cannot hold.")
 
     def forward(self, magnitude: torch.Tensor) -> torch.Tensor:
-        """[`UNetSVSModel.estimate_masks`]."""
         return self.model.estimate_masks(magnitude)
 
     def export(self) -> torch.export.ExportedProgram:
-        """The network as a graph for any batch and `config.num_frames` frames.
-
-        Returns:
-            The graph from `magnitude`, float32 `(batch, num_channels, n_fft // 2 + 1, num_frames)`, to the masks,
-            float32 `(batch, num_sources, num_channels, n_fft // 2 + 1, num_frames)`.
-        """
+        """The network as a graph for any batch of patches of `config.num_frames` frames."""
         config = self.model.config
         example = torch.ones(2, config.num_channels, config.n_fft // 2 + 1, config.num_frames)
         # Bounded, or PyTorch 2.6 finds that it cannot be infinite.
@@ -53,15 +47,15 @@ FOLDER = "onnx"
 DTYPES = {"model.onnx": torch.float32, "model_fp16.onnx": torch.float16}
 
 
-def export_onnx(model: UNetSVSModel, output_dir: str | Path) -> Path:
+def export_onnx(model: UNetSVSModule, output_dir: str | Path) -> Path:
     """Writes `onnx/model.onnx`, `onnx/model_fp16.onnx` and `onnx/separation.json`."""
     folder = Path(output_dir) / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as partial:
         for name, dtype in DTYPES.items():
             _write_graph(MaskNetwork(model, dtype), Path(partial) / name)
-        GraphDescription.of(model.config).write(Path(partial) / FILE_NAME)
-        for name in (*DTYPES, FILE_NAME):
+        write_description(model.config, Path(partial) / DESCRIPTION)
+        for name in (*DTYPES, DESCRIPTION):
             os.replace(Path(partial) / name, folder / name)
     return folder
 

@@ -19,13 +19,14 @@ from unittest.mock import patch
 
 import torch
 
-from modeling_unet_svs import DEFAULT_CHECKPOINT, UNetSVSModel, modeling_unet_svs
+from modeling_unet_svs import DEFAULT_CHECKPOINT, network
 from modeling_unet_svs.audio import reading_ahead
 from modeling_unet_svs.audio.writing import AudioWriter
 from modeling_unet_svs.audio_reading import AudioReader
 from modeling_unet_svs.command import file_separation
 from modeling_unet_svs.command.checkpoint import DTYPES, choose_dtype, load_checkpoint
 from modeling_unet_svs.command.file_separation import StemFile
+from modeling_unet_svs.network import UNetSVSModule, UNetSVSSeparator
 from modeling_unet_svs.separation import SeparationStream
 
 from ..conftest import noise, run, write_song
@@ -35,9 +36,9 @@ RATE = 44_100
 # What is timed, by the part that it belongs to; what one calls of another is the other's time.
 PARTS = {
     "decode": [(AudioReader, "__init__"), (AudioReader, "blocks")],
-    "spectrogram": [(modeling_unet_svs, "stft"), (modeling_unet_svs, "magnitude_of")],
-    "network": [(UNetSVSModel, "estimate_masks")],
-    "mask, inverse": [(UNetSVSModel, "estimate_sources"), (modeling_unet_svs, "overlap_add")],
+    "spectrogram": [(network, "stft"), (network, "magnitude_of")],
+    "network": [(UNetSVSSeparator, "estimate_masks")],
+    "mask, inverse": [(UNetSVSSeparator, "overlap_added_frames"), (network, "overlap_add")],
     "resample, join, residual": [(SeparationStream, "push"), (SeparationStream, "flush")],
     "encode": [(StemFile, "write"), (StemFile, "write_again"), (AudioWriter, "__init__"), (AudioWriter, "__exit__")],
 }
@@ -95,7 +96,7 @@ class InTurn(Executor):
         return done
 
 
-def separate(model: UNetSVSModel, song: Path, clock: Clock | None = None, in_turn: bool = False) -> None:
+def separate(model: UNetSVSModule, song: Path, clock: Clock | None = None, in_turn: bool = False) -> None:
     """From file to files, with threads as it is or everything in turn, and maybe timed in its parts."""
     outputs = {stem: song.with_name(f"{stem}{song.suffix}") for stem in model.config.stems}
     with ExitStack() as changes:
@@ -108,7 +109,7 @@ def separate(model: UNetSVSModel, song: Path, clock: Clock | None = None, in_tur
         file_separation.separate_file(model, song, outputs)
 
 
-def parts(model: UNetSVSModel, song: Path, num_runs: int) -> Counter[str]:
+def parts(model: UNetSVSModule, song: Path, num_runs: int) -> Counter[str]:
     """Mean seconds of each part, everything in turn."""
     clock = Clock()
     for _ in range(num_runs):

@@ -6,12 +6,11 @@ import hashlib
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 
-from modeling_unet_svs import UNetSVSConfig
 from modeling_unet_svs.command.checkpoint import load_checkpoint
 from modeling_unet_svs.network import hann_window
 
@@ -45,8 +44,7 @@ def load_separator(name: str, device: torch.device | str = "cpu") -> Separator:
     if not set(STEMS) <= set(model.config.stems):
         raise ValueError(f"--model {name} has the stems {', '.join(model.config.stems)}, not both of {STEMS}.")
     # What decides the estimates, and not how, or with which version, the model was saved.
-    config = {name: getattr(model.config, name) for name in UNetSVSConfig.__annotations__}
-    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(asdict(model.config), sort_keys=True).encode())
     for key, tensor in sorted(model.state_dict().items()):
         digest.update(key.encode())
         digest.update(tensor.contiguous().numpy().tobytes())

@@ -25,7 +25,9 @@ REMOTE_CODE = ("auto_map", "custom_pipelines")
 
 def package_checkpoint(source: str | Path, target: str | Path, card: str | Path = CARD) -> None:
     """Writes a checkpoint with its convolutions in half precision, for half the size, and the model card."""
-    model, target = load_checkpoint(source), Path(target)
+    load_checkpoint(source)  # for its errors: below, nothing that is wrong with the weights is one
+    model = UNetSVSModel.from_pretrained(source, dtype="float32", use_safetensors=True)
+    target = Path(target)
     partial = target.with_name(f".partial-{target.name}")
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(partial, state_dict=half_precision(model))
