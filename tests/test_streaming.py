@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from train.__main__ import main
+from train.arguments import TrainingArguments
 from train.data.mixing import MixingArguments
 from train.data.streaming import SongStream, StreamedMixes
 
@@ -43,14 +44,19 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def mixes(folder: Path, **options) -> StreamedMixes:
+def mixes(folder: Path, seed: int = 0, crops_per_song: int = 2, **position) -> StreamedMixes:
     """Batches of stretches, which are made to differ: each song is a tone of its own."""
-    given = {"batch_size": BATCH_SIZE, "num_batches": NUM_BATCHES, "seed": 0, "buffer_size": 3, "crops_per_song": 2}
+    training = TrainingArguments(
+        train_batch_size=BATCH_SIZE,
+        max_train_steps=NUM_BATCHES,
+        seed=seed,
+        shuffle_buffer_size=3,
+        crops_per_song=crops_per_song,
+    )
     stream = SongStream(str(folder), "train")
     # At the songs' own rate and speed: resampling takes most of the time.
     mixing = MixingArguments(no_vocals_share=0.0, speed_share=0.0)
-    config = small_config(sampling_rate=RATE)
-    return StreamedMixes(stream=stream, config=config, mixing=mixing, **{**given, **options})
+    return StreamedMixes(stream, small_config(sampling_rate=RATE), mixing, training, **position)
 
 
 def batches(examples: StreamedMixes, num_workers: int = 0) -> list[torch.Tensor]:

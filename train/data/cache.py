@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,17 +20,7 @@ from modeling_unet_svs.audio.whole_files import whole_file
 from modeling_unet_svs.audio_reading import AudioFileError
 from modeling_unet_svs.separation import Resampler
 
-from .songs import (
-    ALL_CHANNELS,
-    Bytes,
-    Recording,
-    Song,
-    broken_songs_skipped,
-    check_alike,
-    check_rates,
-    decode_stem,
-    say_once,
-)
+from .songs import ALL_CHANNELS, Bytes, Recording, Song, check_alike, check_rates, decode_stem, say_once, skip_broken
 
 logger = logging.getLogger(__name__)
 
@@ -51,12 +41,11 @@ class DecodedSong:
 
     def stem(self, name: str) -> np.ndarray:
         """Float16 samples `(num_channels, num_samples or more)`, read from disk where they are sliced."""
-        stem = self.stems[name]
-        return open_stem(stem) if isinstance(stem, Path) else stem
+        return open_stem(self.stems[name])
 
 
-def open_stem(file: Path) -> np.memmap:
-    return np.load(file, mmap_mode="r")
+def open_stem(stem: Path | np.ndarray) -> np.ndarray:
+    return np.load(stem, mmap_mode="r") if isinstance(stem, Path) else stem
 
 
 def decode_songs(
@@ -73,7 +62,7 @@ def decode_songs(
         (cache.folder / "locks").mkdir(parents=True, exist_ok=True)
 
     def decode(song: Song) -> DecodedSong | None:
-        with broken_songs_skipped(skip_broken_songs):
+        with skip_broken(skip_broken_songs):
             return cache.decode(song)
         return None
 
@@ -154,10 +143,9 @@ def decode_song(song: Song, sampling_rate: int, num_channels: int) -> DecodedSon
 
 
 def _decoded(song: Song, stems: Mapping[str, Path | np.ndarray], sampling_rate: int) -> DecodedSong:
-    decoded = DecodedSong(song.name, song.source, song.bandwidth, 0, stems)
-    lengths = {name: decoded.stem(name).shape[1] for name in stems}
+    lengths = {name: open_stem(stem).shape[1] for name, stem in stems.items()}
     check_alike(song.name, [(name, sampling_rate, length) for name, length in lengths.items()])
-    return replace(decoded, num_samples=min(lengths.values()))
+    return DecodedSong(song.name, song.source, song.bandwidth, min(lengths.values()), stems)
 
 
 def _stem_for_model(song: Song, stem: str, sampling_rate: int, num_channels: int) -> np.ndarray:

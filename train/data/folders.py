@@ -5,20 +5,23 @@ from __future__ import annotations
 import logging
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 
 from modeling_unet_svs.command.songs import AUDIO_SUFFIXES
 
 from .hub import HUB_LAYOUTS, hub_songs
-from .songs import SPLIT_OF_NAME, SPLITS, BrokenSongError, File, Song, broken_songs_skipped, canonical_stem, say_once
+from .songs import SPLIT_OF_NAME, SPLITS, BrokenSongError, File, Song, canonical_stem, say_once, skip_broken
 
 logger = logging.getLogger(__name__)
 
 # Streams of a MUSDB18 stem file; stream 0 is a mixture that was encoded by itself and is not the stems' sum.
 STEM_STREAMS = {"drums": 1, "bass": 2, "other": 3, "vocals": 4}
 STEM_FILE = ".stem.mp4"
+REQUIRED_STEMS = ("vocals", "accompaniment")
 # MIR-1K was recorded at 16 kHz; the converters' filters end a little below half of that.
 MIR1K_BANDWIDTH = 7600.0
 # The others are linked by songs that are sung to the same backing track, directly or through others.
@@ -95,23 +98,24 @@ def mir1k_songs(root: Path) -> Iterator[Song]:
 
 
 def _songs_of_files(root: Path, files: list[Path], source: str) -> Iterator[Song]:
-    songs: dict[tuple[str, str], dict[Path, dict[str, File]]] = {}
+    songs: dict[Path, dict[str, File]] = {}
     for path in files:
-        stem, folder = canonical_stem(path.stem), path.parent
+        stem = canonical_stem(path.stem)
         if stem is None:
             say_once("files that are not named after a stem are left out", path)
             continue
-        stems = songs.setdefault((_split_in(root, folder), folder.name), {}).setdefault(folder, {})
+        # DSD100 has a folder for a song's mixture, and another one for its parts.
+        parts = [part for part in path.relative_to(root).parts[:-1] if part not in ("Mixtures", "Sources")]
+        stems = songs.setdefault(root.joinpath(*parts), {})
         if stem in stems:
-            raise ValueError(f"{stems[stem].path} and {path} are both the {stem} of {folder.name!r}.")
+            raise ValueError(f"{stems[stem].path} and {path} are both the {stem} of {path.parent.name!r}.")
         stems[stem] = File(str(path))
-    for (split, name), folders in sorted(songs.items()):
-        together = {stem: file for stems in folders.values() for stem, file in stems.items()}
-        if len(together) == sum(map(len, folders.values())):  # a song may have a folder for its mixture alone
-            yield Song(name, source, split, together)
-            continue
-        for folder, stems in folders.items():  # such as the "Intro" of several albums
-            yield Song(folder.relative_to(root).as_posix(), source, split, stems)
+    places = {folder: (_split_in(root, folder), folder.name) for folder in songs}
+    counts = Counter(places.values())
+    for folder, (split, name) in sorted(places.items(), key=itemgetter(1)):
+        if counts[split, name] > 1:  # such as the "Intro" of several albums
+            name = folder.relative_to(root).as_posix()
+        yield Song(name, source, split, songs[folder])
 
 
 def _split_in(root: Path, song: Path) -> str:
@@ -168,7 +172,7 @@ def load_song_collection(
         raise ValueError(f"no songs found in {folder}: it needs one of {described}.")
     if layout in HUB_LAYOUTS or (layout is None and recognised == "hub"):
         layout, songs = hub_songs(str(origin), layout)
-        text, required = HUB_LAYOUTS[layout], ("vocals", "accompaniment")
+        text, required = HUB_LAYOUTS[layout], REQUIRED_STEMS
     else:
         layout = layout or recognised
         text, find = FOLDER_LAYOUTS[layout]
@@ -178,7 +182,7 @@ def load_song_collection(
             raise ValueError(f"--layout {layout}: no songs laid out as {text} in {folder}{looks}.")
         required = _required_stems(songs, layout)
     text = f"{origin}: {text} ({layout})"
-    songs = whole_songs(songs, required, origin, skip_broken_songs)
+    songs = list(whole_songs(songs, required, origin, skip_broken_songs))
     if not songs:
         raise ValueError(f"no songs left in {text}: all are broken.")
     how = _assign_splits(songs)
@@ -192,27 +196,24 @@ def _required_stems(songs: list[Song], layout: str) -> tuple[str, ...]:
     if layout in ("musdb18", "musdb18-hq"):
         return tuple(STEM_STREAMS)
     usual = [name for name in ("drums", "bass", "other") if 2 * sum(name in song.stems for song in songs) > len(songs)]
-    return (*usual, "vocals", "accompaniment")
+    return (*usual, *REQUIRED_STEMS)
 
 
-def whole_songs(songs: Iterable[Song], required: Iterable[str], origin: object, skip_broken_songs: bool) -> list[Song]:
+def whole_songs(
+    songs: Iterable[Song], required: Iterable[str], origin: object, skip_broken_songs: bool
+) -> Iterator[Song]:
     """The songs that lack none of the required stems."""
-    whole = []
     for song in songs:
-        with broken_songs_skipped(skip_broken_songs):
-            check_whole(song, required, origin)
-            whole.append(song)
-    return whole
-
-
-def check_whole(song: Song, required: Iterable[str], origin: object) -> None:
-    for stem in required:
-        if stem not in song.stems:
-            files = [Path(stem.path) for stem in song.stems.values() if isinstance(stem, File)]
-            reason = f"{song.name!r} of {origin} has no {stem}."
-            if files:
-                had = ", ".join(sorted(song.recorded))
-                reason = f"{song.name!r} has no {stem}: {files[0].with_stem(stem)} is missing ({had} is there)."
+        lacking = next((stem for stem in required if stem not in song.stems), None)
+        if lacking is None:
+            yield song
+            continue
+        files = [Path(stem.path) for stem in song.stems.values() if isinstance(stem, File)]
+        reason = f"{song.name!r} of {origin} has no {lacking}."
+        if files:
+            had = ", ".join(sorted(song.recorded))
+            reason = f"{song.name!r} has no {lacking}: {files[0].with_stem(lacking)} is missing ({had} is there)."
+        with skip_broken(skip_broken_songs):
             raise BrokenSongError(f"{reason} --skip_broken_songs leaves such songs out.")
 
 
@@ -259,7 +260,7 @@ def load_musdb18(musdb_dir: str | Path, split: str, skip_broken_songs: bool = Fa
         )
     for song in songs:
         song.split = split
-    return whole_songs(songs, STEM_STREAMS, musdb_dir, skip_broken_songs)
+    return list(whole_songs(songs, STEM_STREAMS, musdb_dir, skip_broken_songs))
 
 
 def load_mir1k(mir1k_dir: str | Path, split: str) -> list[Song]:

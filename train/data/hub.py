@@ -186,10 +186,10 @@ def _five_row_order(recordings: Sequence[Recording]) -> tuple[str, ...]:
     """Which stems five rows are that nothing names: the mixture is the one that the others add up to."""
     decoded = [decode_recording(recording)[0] for recording in recordings]
     length = min(waveform.shape[1] for waveform in decoded)
-    rows = np.stack([waveform[:, :length] for waveform in decoded]) if len(decoded) == 5 else np.zeros((0, 1, 1))
+    rows = np.stack([waveform[:, :length] for waveform in decoded])
     power = [np.square(2 * row - rows.sum(axis=0)).mean() / max(np.square(row).mean(), 1e-12) for row in rows]
-    place = int(np.argmin(power)) if power else -1
-    if place not in FIVE_ROW_ORDERS or power[place] > MAX_MIXTURE_ERROR:
+    place = int(np.argmin(power))
+    if len(rows) != 5 or place not in FIVE_ROW_ORDERS or power[place] > MAX_MIXTURE_ERROR:
         raise ValueError(
             f"--layout {FIVE_ROWS}: nothing names the stems, and of the first five rows none is the sum of the others "
             f"at a known place ({', '.join(str(place) for place in FIVE_ROW_ORDERS)}, counted from 0)."

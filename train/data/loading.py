@@ -51,7 +51,7 @@ def load_songs(
 
 def _streamed_validation(data: DataArguments, decode: Callable[[list[Song]], list[DecodedSong]]) -> list[DecodedSong]:
     try:
-        stream = SongStream(data.dataset_name, "validation", data.layout)
+        stream = SongStream(data.dataset_name, "validation", data.layout, data.skip_broken_songs)
     except ValueError as error:
         logger.warning("nothing validates: %s", error)
         return []
@@ -97,20 +97,10 @@ def training_batches(
         "generator": torch.Generator().manual_seed(training.seed),
     }
     if training.streaming:
-        examples = StreamedMixes(
-            stream=SongStream(training.dataset_name, "train", training.layout),
-            config=config,
-            mixing=mixing,
-            batch_size=training.train_batch_size,
-            num_batches=training.max_train_steps * training.gradient_accumulation_steps,
-            first_batch=first_step * training.gradient_accumulation_steps,
-            seed=training.seed,
-            buffer_size=training.shuffle_buffer_size,
-            crops_per_song=training.crops_per_song,
-            process_index=accelerator.process_index,
-            num_processes=accelerator.num_processes,
-            skip_broken_songs=training.skip_broken_songs,
-        )
+        stream = SongStream(training.dataset_name, "train", training.layout, training.skip_broken_songs)
+        first_batch = first_step * training.gradient_accumulation_steps
+        process = (accelerator.process_index, accelerator.num_processes)
+        examples = StreamedMixes(stream, config, mixing, training, first_batch, *process)
         loader = torch.utils.data.DataLoader(examples, **settings)
         return prepare_data_loader(loader, accelerator.device, num_processes=1, process_index=0, put_on_device=True)
     batch_size = training.train_batch_size * accelerator.num_processes * training.gradient_accumulation_steps

@@ -62,12 +62,12 @@ class BrokenSongError(ValueError):
 
 
 @contextmanager
-def broken_songs_skipped(skip: bool) -> Iterator[None]:
-    """Context that ends early, and says why, where its song is broken and such songs are to be left out."""
+def skip_broken(skip_broken_songs: bool) -> Iterator[None]:
+    """Context that ends early, and says why, where its song is broken and the flag is set."""
     try:
         yield
     except (AudioFileError, BrokenSongError) as error:
-        if not skip:
+        if not skip_broken_songs:
             raise
         logger.warning("left out: %s", error)
 
@@ -189,13 +189,10 @@ def decode_recording(recording: Recording) -> tuple[np.ndarray, int]:
         waveform = np.concatenate(list(blocks), axis=1)
     if not np.isfinite(waveform).all():
         raise AudioFileError(recording.label, "has samples that are NaN or infinite.")
-    channel = recording.channel
-    if channel == ALL_CHANNELS:
-        return waveform, info.sampling_rate
-    if channel >= len(waveform):
-        counts = f"has {len(waveform)} channel(s), and channel {channel} (from 0) is needed."
+    if recording.channel >= len(waveform):
+        counts = f"has {len(waveform)} channel(s), and channel {recording.channel} (from 0) is needed."
         raise AudioFileError(recording.label, counts)
-    return waveform[channel : channel + 1], info.sampling_rate
+    return waveform if recording.channel == ALL_CHANNELS else waveform[[recording.channel]], info.sampling_rate
 
 
 def decode_stem(

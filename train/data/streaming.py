@@ -14,12 +14,13 @@ import torch
 
 from modeling_unet_svs import UNetSVSConfig
 
+from ..arguments import TrainingArguments
 from .augmentations import source_samples
 from .cache import DecodedSong, decode_song
-from .folders import check_whole, is_held_out
+from .folders import REQUIRED_STEMS, is_held_out, whole_songs
 from .hub import COLUMNS, HUB_LAYOUTS, SEGMENTS, audio_columns, opened, recognise, recording_of, songs_of_rows
 from .mixing import Mixer, MixingArguments
-from .songs import Song, broken_songs_skipped
+from .songs import Song, skip_broken
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ logger = logging.getLogger(__name__)
 class SongStream:
     """Songs of a data set of the Hub, one after the other, whatever its layout."""
 
-    def __init__(self, origin: str, split: str, layout: str | None = None):
+    def __init__(self, origin: str, split: str, layout: str | None = None, skip_broken_songs: bool = False):
         with opened(f"--dataset_name {origin} has no split {split!r} to stream"):
             if (Path(origin) / "dataset_dict.json").is_file():
                 rows = datasets.load_from_disk(origin)[split].to_iterable_dataset()
@@ -45,7 +46,7 @@ class SongStream:
                 f"--dataset_name {origin}: --layout {self.layout} cannot be streamed; its columns are "
                 f"{', '.join(self.columns)}, and layouts are {', '.join(HUB_LAYOUTS)}."
             )
-        self.origin, self.split = origin, split
+        self.origin, self.split, self.skip_broken_songs = origin, split, skip_broken_songs
         logger.warning("streaming %s, %s: %s (%s)", origin, split, HUB_LAYOUTS[self.layout], self.layout)
 
     def songs(self, seed: int, consumer: int, num_consumers: int) -> Iterator[Song]:
@@ -58,10 +59,9 @@ class SongStream:
             if num_files >= num_consumers:
                 files, consumer, num_consumers = files[consumer::num_consumers], 0, 1
         rows = (row for file in files for row in self._rows(num_files, file))
-        for index, song in enumerate(songs_of_rows(rows, self.columns, self.layout, self.split)):
-            is_excluded = self.split == "train" and is_held_out(song.name)
-            if index % num_consumers == consumer and not is_excluded:
-                yield song
+        songs = islice(songs_of_rows(rows, self.columns, self.layout, self.split), consumer, None, num_consumers)
+        wanted = (song for song in songs if self.split != "train" or not is_held_out(song.name))
+        yield from whole_songs(wanted, REQUIRED_STEMS, self.origin, self.skip_broken_songs)
 
     def _rows(self, num_files: int, file: int) -> Iterator[dict]:
         audio = audio_columns(self.columns)
@@ -72,42 +72,38 @@ class SongStream:
             yield {**row, **recordings}
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(eq=False)
 class StreamedMixes(torch.utils.data.IterableDataset):
     """Training examples from a stream of songs, deterministic under a seed and for a number of consumers."""
 
     stream: SongStream
     config: UNetSVSConfig
     mixing: MixingArguments
-    batch_size: int
-    num_batches: int
-    seed: int
-    buffer_size: int = 64  # crops that are held and mixed
-    crops_per_song: int = 8
+    training: TrainingArguments
+    first_batch: int = 0
     process_index: int = 0
     num_processes: int = 1
-    first_batch: int = 0
-    skip_broken_songs: bool = False
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         worker = torch.utils.data.get_worker_info()
         num_workers = worker.num_workers if worker else 1
         # The loader asks its workers in turn, from the first: after a resumption that is the one whose turn it was.
         number = ((worker.id if worker else 0) + self.first_batch) % num_workers
-        taken, wanted = (len(range(number, total, num_workers)) for total in (self.first_batch, self.num_batches))
         consumer, num_consumers = self.process_index * num_workers + number, self.num_processes * num_workers
-        examples = self._examples(consumer, num_consumers)
-        return islice(examples, taken * self.batch_size, wanted * self.batch_size)
+        num_batches = self.training.max_train_steps * self.training.gradient_accumulation_steps
+        taken, wanted = (len(range(number, total, num_workers)) for total in (self.first_batch, num_batches))
+        batch_size = self.training.train_batch_size
+        return islice(self._examples(consumer, num_consumers), taken * batch_size, wanted * batch_size)
 
     def _examples(self, consumer: int, num_consumers: int) -> Iterator[dict[str, torch.Tensor]]:
-        rng = np.random.default_rng([self.seed, consumer])
+        rng = np.random.default_rng([self.training.seed, consumer])
         buffer: list[DecodedSong] = []
         for crop in self._crops(rng, consumer, num_consumers):
-            if len(buffer) < self.buffer_size:
+            if len(buffer) < self.training.shuffle_buffer_size:
                 buffer.append(crop)
             else:
                 buffer[int(rng.integers(len(buffer)))] = crop
-            if len(buffer) == self.buffer_size:
+            if len(buffer) == self.training.shuffle_buffer_size:
                 yield Mixer(buffer, self.config, self.mixing).example(rng)
 
     def _crops(self, rng: np.random.Generator, consumer: int, num_consumers: int) -> Iterator[DecodedSong]:
@@ -115,9 +111,9 @@ class StreamedMixes(torch.utils.data.IterableDataset):
         num_samples = 2 * source_samples(self.config.patch_samples, self.mixing.max_speed_percent)
         for number in range(1 << 31):
             found = False
-            for song in self._decoded(self.stream.songs(self.seed + number, consumer, num_consumers)):
+            for song in self._decoded(self.stream.songs(self.training.seed + number, consumer, num_consumers)):
                 found = True
-                for _ in range(self.crops_per_song):
+                for _ in range(self.training.crops_per_song):
                     start = int(rng.integers(0, max(song.num_samples - num_samples, 0) + 1))
                     # Copies, which do not keep the whole song in memory.
                     crops = {name: song.stem(name)[:, start : start + num_samples].copy() for name in song.stems}
@@ -130,6 +126,5 @@ class StreamedMixes(torch.utils.data.IterableDataset):
 
     def _decoded(self, songs: Iterator[Song]) -> Iterator[DecodedSong]:
         for song in songs:
-            with broken_songs_skipped(self.skip_broken_songs):
-                check_whole(song, ("vocals", "accompaniment"), self.stream.origin)
+            with skip_broken(self.stream.skip_broken_songs):
                 yield decode_song(song, self.config.sampling_rate, self.config.num_channels)
