@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -28,15 +28,8 @@ TECHNICAL_TAGS = {
     *("major_brand", "minor_version", "compatible_brands", "encoder", "creation_time", "handler_name", "language"),
     *("vendor_id", "duration", "encoded_by", "stems"),
 }
-# FFmpeg's sample formats: numpy's type and full scale.
-SAMPLE_TYPES: dict[str, tuple[np.dtype[Any], float]] = {
-    "u8": (np.dtype(np.uint8), 2.0**7),
-    "s16": (np.dtype(np.int16), 2.0**15),
-    "s32": (np.dtype(np.int32), 2.0**31),
-    "s64": (np.dtype(np.int64), 2.0**63),
-    "flt": (np.dtype(np.float32), 1.0),
-    "dbl": (np.dtype(np.float64), 1.0),
-}
+# FFmpeg's sample formats, and numpy's types.
+SAMPLE_TYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
 # Characters that move a terminal's cursor, turn its text around, or are no text: lone halves of UTF-16 stand for any
 # bytes.
 CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -88,7 +81,7 @@ class AudioInfo:
     tags: dict[str, str]  # title, artist and so on; names in lower case
 
 
-class AudioReader:
+class AudioReader(ExitStack):
     """An opened audio or video file, recognised by its content and not by its name; use it as a context manager.
 
     A damaged frame of a lossy file, or a gap, is left out, as players do. A damaged lossless file, one that cannot be
@@ -99,8 +92,8 @@ class AudioReader:
     def __init__(self, path: str | Path, audio_stream: int = 0):
         if av is None:
             raise ImportError("reading audio files needs PyAV: pip install av")
+        super().__init__()
         self.path = Path(path)
-        self._opened = ExitStack()
         # Not `Path.exists`, which raises for names that are too long.
         if not os.path.exists(path):
             raise AudioFileError(path, "no such file.")
@@ -108,7 +101,9 @@ class AudioReader:
             what = "a folder" if os.path.isdir(path) else "a pipe or a device"
             raise AudioFileError(path, f"is {what}: a song has to be a file.")
         try:
-            self._file = self._opened.enter_context(open(self.path, "rb"))
+            # Without the file's name, which would let FFmpeg guess by its ending.
+            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+            self._file = self.enter_context(open(descriptor, "rb"))
             self._open(audio_stream)
         except BaseException as error:
             self.close()
@@ -120,14 +115,13 @@ class AudioReader:
         self._check_size()
         has_mp3_length = self._has_mp3_length()
         try:
-            # Without the file's name, which would let FFmpeg guess by its ending.
             options: dict[str, Any] = {"container_options": {"format_whitelist": CONTAINERS}}
             if av.__version__ < "19":  # from then on tags may be any bytes, and `_text` finds them
                 options["metadata_errors"] = "replace"
-            opened = av.open(_Nameless(self._file), "r", **options)
+            opened = av.open(self._file, "r", **options)
         except (av.FFmpegError, ValueError, OSError, MemoryError):  # the last where a header claims gigabytes
             raise AudioFileError(self.path, "is no audio file of a known format, or is damaged.") from None
-        self._container = self._opened.enter_context(opened)
+        self._container = self.enter_context(opened)
         streams = self._container.streams.audio
         if not streams:
             raise AudioFileError(self.path, "has no sound in it.")
@@ -157,16 +151,6 @@ class AudioReader:
         # Matroska says how long the longest of its streams is.
         is_alone = container.startswith("matroska") and len(self._container.streams) == 1
         self._exact = (duration is not None and says_length) or is_alone
-
-    def __enter__(self) -> AudioReader:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Closes the file; the reader gives nothing after that."""
-        self._opened.close()
 
     def blocks(self) -> Iterator[np.ndarray]:
         """All samples in order, in blocks of about a second, float32 `(num_channels, num_samples)` with full scale 1.
@@ -265,20 +249,9 @@ class AudioReader:
             )
 
 
-class _Nameless:
-    """A file without its name."""
-
-    def __init__(self, file: IO[bytes]):
-        # No methods in Python: Ctrl-C in the middle of one would be lost, and the file be called damaged.
-        self.read, self.seek, self.tell = file.read, file.seek, file.tell
-
-    def seekable(self) -> bool:
-        return True
-
-
 def _float_samples(frame: av.AudioFrame) -> np.ndarray:
     """A decoded frame as float32 `(num_channels, num_samples)`."""
-    dtype, full_scale = SAMPLE_TYPES[frame.format.name.removesuffix("p")]
+    dtype = np.dtype(SAMPLE_TYPES[frame.format.name.removesuffix("p")])
     num_channels, count = frame.layout.nb_channels, frame.samples
     if frame.format.is_planar:
         # `frame.to_ndarray` takes one plane too many where there are eight, and crashes.
@@ -288,8 +261,8 @@ def _float_samples(frame: av.AudioFrame) -> np.ndarray:
         samples = packed.reshape(count, num_channels).T
     if dtype.kind == "f":
         return samples.astype(np.float32)
-    centred = samples.astype(np.float32) - (full_scale if dtype.kind == "u" else 0)
-    return centred / np.float32(full_scale)
+    full_scale = np.float32(2.0 ** (8 * dtype.itemsize - 1))
+    return (samples.astype(np.float32) - (full_scale if dtype.kind == "u" else 0)) / full_scale
 
 
 def _text(tag: str) -> str:

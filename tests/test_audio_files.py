@@ -32,7 +32,7 @@ def folder(tmp_path_factory) -> Path:
 @example("flac", "24", 156_039, 6, 13_383, [1])
 @given(
     st.sampled_from(LOSSLESS),
-    st.sampled_from(SUBTYPES),
+    st.sampled_from(tuple(SUBTYPES)),
     st.integers(4_000, 192_000),
     st.integers(1, 8),
     st.integers(1, 20_000),
@@ -117,25 +117,9 @@ def test_every_stream_of_a_stem_file(musdb_dir):
         AudioReader(path, 5)
 
 
-def make_video(path: Path, with_sound: bool) -> Path:
-    with av.open(str(path), "w") as container:
-        video = container.add_stream("mpeg4", rate=10)
-        video.width = video.height = 64
-        audio = container.add_stream("aac", rate=44_100, layout="mono") if with_sound else None
-        for _ in range(5):
-            frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), dtype=np.uint8))
-            container.mux(video.encode(frame))
-        container.mux(video.encode(None))
-        if audio is not None:
-            sound = av.AudioFrame.from_ndarray(noise(1, 22_050), format="fltp", layout="mono")
-            sound.sample_rate, sound.pts = 44_100, 0
-            container.mux(audio.encode(sound))
-            container.mux(audio.encode(None))
-    return path
-
-
 def test_the_sound_of_a_video(folder):
-    samples, rate = read_audio(make_video(folder / "clip.mp4", with_sound=True))
+    encoded(folder / "clip.mp4", "mp4", "aac", 44_100, "fltp", seconds=0.5, video=True)
+    samples, rate = read_audio(folder / "clip.mp4")
     assert rate == 44_100
     assert abs(samples.shape[1] - 22_050) < 50
 
@@ -202,48 +186,43 @@ def test_what_is_shorter_than_its_header_says_is_an_error(folder, sound_files, k
         read_audio(path)
 
 
-def bad_files(folder: Path) -> dict[str, tuple[Path, str]]:
-    """What is wrong with a file, and what is said of it."""
-    folder.mkdir(exist_ok=True)
+# Files that cannot be read, and what is said of each.
+BAD_FILES = {
+    **{"missing.wav": "no such file", "folder": "folder", "empty.wav": "empty", "zero.wav": "no samples"},
+    **{"text.mp3": "no audio file", "playlist.mp3": "no audio file", "silent film.mp4": "no sound"},
+    **{"truncated.mp3": "truncated", "truncated.flac": "truncated|damaged", "truncated.wav": "truncated"},
+    "damaged.flac": "damaged",
+}
+
+
+def make_bad_files(folder: Path) -> Path:
+    (folder / "folder").mkdir(parents=True)
     (folder / "empty.wav").write_bytes(b"")
     (folder / "text.mp3").write_text("I am no song\n" * 1000)
     (folder / "playlist.mp3").write_text(f"ffconcat version 1.0\nfile {folder / 'text.mp3'}\n")
     write_song(folder / "zero.wav", np.zeros((1, 0), dtype=np.float32))
-    whole = write_song(folder / "whole.mp3", noise(2, 200_000)).read_bytes()
-    (folder / "truncated.mp3").write_bytes(whole[: len(whole) // 2])
-    whole = write_song(folder / "whole.flac", noise(2, 200_000)).read_bytes()
-    (folder / "truncated.flac").write_bytes(whole[: len(whole) // 2])
-    (folder / "damaged.flac").write_bytes(whole[:50_000] + bytes(5_000) + whole[55_000:])
-    whole = write_song(folder / "whole.wav", noise(2, 200_000)).read_bytes()
-    (folder / "truncated.wav").write_bytes(whole[: len(whole) // 2])
-    make_video(folder / "silent film.mp4", with_sound=False)
-    return {
-        "missing file": (folder / "missing.wav", "no such file"),
-        "folder": (folder, "folder"),
-        "empty file": (folder / "empty.wav", "empty"),
-        "text": (folder / "text.mp3", "no audio file"),
-        "playlist": (folder / "playlist.mp3", "no audio file"),
-        "no samples": (folder / "zero.wav", "no samples"),
-        "truncated mp3": (folder / "truncated.mp3", "truncated"),
-        "truncated flac": (folder / "truncated.flac", "truncated|damaged"),
-        "damaged flac": (folder / "damaged.flac", "damaged"),
-        "truncated wav": (folder / "truncated.wav", "truncated"),
-        "video without sound": (folder / "silent film.mp4", "no sound"),
-    }
+    for format in ("mp3", "flac", "wav"):
+        whole = write_song(folder / f"truncated.{format}", noise(2, 200_000)).read_bytes()
+        (folder / f"truncated.{format}").write_bytes(whole[: len(whole) // 2])
+        if format == "flac":
+            (folder / "damaged.flac").write_bytes(whole[:50_000] + bytes(5_000) + whole[55_000:])
+    with av.open(str(folder / "silent film.mp4"), "w") as film:
+        pictures = film.add_stream("mpeg4", rate=10)
+        pictures.width = pictures.height = 64
+        film.mux([*pictures.encode(av.VideoFrame(64, 64, "yuv420p")), *pictures.encode(None)])
+    return folder
 
 
-@pytest.mark.parametrize(
-    "what",
-    [
-        *("missing file", "folder", "empty file", "text", "playlist", "no samples", "video without sound"),
-        *("truncated mp3", "truncated flac", "damaged flac", "truncated wav"),
-    ],
-)
-def test_what_cannot_be_read_is_an_error_of_one_line_that_names_it(folder, what):
-    path, said = bad_files(folder / "bad")[what]
+@pytest.fixture(scope="module")
+def bad_folder(tmp_path_factory) -> Path:
+    return make_bad_files(tmp_path_factory.mktemp("bad") / "files")
+
+
+@pytest.mark.parametrize(("name", "said"), BAD_FILES.items())
+def test_what_cannot_be_read_is_an_error_of_one_line_that_names_it(bad_folder, name, said):
     with pytest.raises(AudioFileError, match=said) as raised:
-        read_audio(path)
-    assert str(raised.value).startswith(f"{path}: ")
+        read_audio(bad_folder / name)
+    assert str(raised.value).startswith(f"{bad_folder / name}: ")
     assert "\n" not in str(raised.value)
     assert str(pickle.loads(pickle.dumps(raised.value))) == str(raised.value)
 

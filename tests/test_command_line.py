@@ -22,7 +22,7 @@ from modeling_unet_svs.audio_reading import AudioReader, read_audio
 from modeling_unet_svs.command.cli import main
 
 from .conftest import noise, run, write_song
-from .test_audio_files import bad_files
+from .test_audio_files import make_bad_files
 
 OK, FAILED, USAGE = 0, 1, 2
 
@@ -146,18 +146,15 @@ def test_where_it_would_clip_both_stems_are_scaled_by_the_same_factor(unet_svs, 
 
 def test_a_broken_song_is_told_and_the_others_go_on(unet_svs, tmp_path):
     write_song(tmp_path / "good.wav", noise(2, 9_000))
-    bad = bad_files(tmp_path / "bad")
-    broken = ("missing file", "text", "truncated mp3", "no samples", "video without sound", "damaged flac")
-    done = unet_svs(*(bad[what][0] for what in broken), "good.wav")
+    bad = make_bad_files(tmp_path / "bad")
+    names = ("missing.wav", "text.mp3", "truncated.mp3", "zero.wav", "silent film.mp4", "damaged.flac")
+    done = unet_svs(*(bad / name for name in names), "good.wav")
     assert done.returncode == FAILED
     lines = done.stderr.strip().splitlines()
-    assert len(lines) == len(broken)
-    for line, what in zip(lines, broken):
-        assert line.startswith(f"unet-svs: {bad[what][0]}: ")
-    assert sorted(path.name for path in tmp_path.glob("separated/**/*") if path.is_file()) == [
-        "accompaniment.wav",
-        "vocals.wav",
-    ]
+    assert len(lines) == len(names)
+    for line, name in zip(lines, names):
+        assert line.startswith(f"unet-svs: {bad / name}: ")
+    assert sorted(path.name for path in tmp_path.glob("separated/*/*")) == ["accompaniment.wav", "vocals.wav"]
 
 
 def test_a_folder_without_songs(unet_svs, tmp_path):
@@ -210,40 +207,32 @@ def test_no_songs_at_all(command):
     assert_one_line(done.stderr, "no songs", "--files-from")
 
 
-def damaged_checkpoints(checkpoint: Path, folder: Path) -> dict[str, tuple[Path | str, str]]:
-    """What is wrong with a model, and what is said of it."""
-    truncated, garbage, other, pickled, empty = (
-        folder / name for name in ("truncated", "garbage", "other", "pickled", "empty")
-    )
-    for copy in (truncated, garbage, other, pickled):
-        shutil.copytree(checkpoint, copy)
-    weights = (checkpoint / "model.safetensors").read_bytes()
-    (truncated / "model.safetensors").write_bytes(weights[: len(weights) // 2])
-    (garbage / "model.safetensors").write_bytes(b"\xff" * 1000)
-    (other / "config.json").write_text('{"model_type": "bert"}')
-    (pickled / "model.safetensors").unlink()
-    (pickled / "pytorch_model.bin").write_bytes(pickle.dumps({}))
-    empty.mkdir()
-    return {
-        "unknown id": ("nobody/no-such-model", "is no folder here, and no model on the Hugging Face Hub"),
-        "truncated weights": (truncated, "safetensors"),
-        "garbage for weights": (garbage, "safetensors"),
-        "another kind of model": (other, "bert"),
-        "a pickle": (pickled, "safetensors"),
-        "an empty folder": (empty, "config.json"),
-    }
-
-
 @pytest.mark.parametrize(
-    "what",
-    ["unknown id", "truncated weights", "garbage for weights", "another kind of model", "a pickle", "an empty folder"],
+    ("name", "said"),
+    [
+        ("nobody/no-such-model", "is no folder here, and no model on the Hugging Face Hub"),
+        *(("truncated weights", "safetensors"), ("garbage for weights", "safetensors"), ("a pickle", "safetensors")),
+        *(("another kind of model", "bert"), ("an empty folder", "config.json")),
+    ],
 )
-def test_a_model_that_cannot_be_loaded_is_one_clear_line(command, checkpoint, tmp_path, what):
+def test_a_model_that_cannot_be_loaded_is_one_clear_line(command, checkpoint, tmp_path, name, said):
     write_song(tmp_path / "song.wav", noise(1, 9_000))
-    model, said = damaged_checkpoints(checkpoint, tmp_path / "models")[what]
-    done = command("separate", "song.wav", "--model", model)
+    folder = Path(name)
+    if folder.parent == Path():
+        folder.mkdir() if "empty" in name else shutil.copytree(checkpoint, folder)
+    weights = folder / "model.safetensors"
+    if "truncated" in name:
+        os.truncate(weights, weights.stat().st_size // 2)
+    if "garbage" in name:
+        weights.write_bytes(b"\xff" * 1000)
+    if "another" in name:
+        (folder / "config.json").write_text('{"model_type": "bert"}')
+    if "pickle" in name:
+        weights.unlink()
+        (folder / "pytorch_model.bin").write_bytes(pickle.dumps({}))
+    done = command("separate", "song.wav", "--model", name)
     assert done.returncode == USAGE
-    assert_one_line(done.stderr, f"unet-svs: model {model}", said)
+    assert_one_line(done.stderr, f"unet-svs: model {name}", said)
     assert not (tmp_path / "separated").exists()
 
 
@@ -302,6 +291,19 @@ def test_standard_output_takes_one_stem_of_one_song(command, checkpoint, argumen
     done = command("separate", *arguments, "--model", checkpoint)
     assert done.returncode == USAGE
     assert_one_line(done.stderr, part)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such terminals")
+def test_paths_go_where_standard_output_goes_while_a_terminal_shows_the_progress(checkpoint, tmp_path):
+    import pty
+
+    song, (terminal, shown) = write_song(tmp_path / "song.wav", noise(1, 9_000)), pty.openpty()
+    command = [Path(sys.executable).parent / "unet-svs", "separate", song, "--model", checkpoint]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=shown, cwd=tmp_path, timeout=600)
+    assert done.stdout.split() == [b"separated/song/vocals.wav", b"separated/song/accompaniment.wav"]
+    assert b"song" in os.read(terminal, 100_000)
+    os.close(terminal)
+    os.close(shown)
 
 
 def test_what_is_no_song_through_standard_input(checkpoint):

@@ -26,7 +26,7 @@ from modeling_unet_svs.audio.whole_files import whole_files as files_into
 from modeling_unet_svs.audio.writing import AudioWriter
 from modeling_unet_svs.audio_reading import AudioFileError, AudioReader, read_audio
 from modeling_unet_svs.command import file_separation
-from modeling_unet_svs.command.batch import separate_all
+from modeling_unet_svs.command.batch import SeparationOptions, separate_all
 from modeling_unet_svs.command.cli import main
 from train.checkpoints import save_model
 
@@ -44,8 +44,7 @@ def separate_here(model, capsys):
     """Separates files in this process; returns how many failed, and what was said."""
 
     def separate(inputs: list[Path], output_dir: Path, format: str = "wav") -> tuple[int, list[str]]:
-        how = {"stem": "all", "format": format, "subtype": None, "batch_size": 4, "overwrite": False}
-        failed = separate_all(inputs, output_dir, model=model, **how)
+        failed = separate_all(inputs, output_dir, SeparationOptions(model, format=format))
         return failed, capsys.readouterr().err.strip().splitlines()
 
     return separate

@@ -15,7 +15,7 @@ import torch
 
 from modeling_unet_svs.audio_reading import read_audio
 from modeling_unet_svs.command import batch as batch_separation
-from modeling_unet_svs.command.batch import separate_all
+from modeling_unet_svs.command.batch import SeparationOptions, separate_all
 from modeling_unet_svs.command.checkpoint import with_less_memory
 
 from .conftest import ROOT, noise, run, write_song
@@ -40,8 +40,8 @@ def separate(here, model):
     """Separates in this process, as the command does without a launcher, and returns the report."""
 
     def call(*inputs: str, output_dir: str = "separated", overwrite: bool = False) -> list[dict]:
-        how = {"stem": "all", "format": "wav", "subtype": None, "batch_size": 4, "overwrite": overwrite}
-        failed = separate_all(map(Path, inputs), Path(output_dir), model=model, report=Path("report.jsonl"), **how)
+        options = SeparationOptions(model, overwrite=overwrite)
+        failed = separate_all(map(Path, inputs), Path(output_dir), options, Path("report.jsonl"))
         songs = read_report("report.jsonl")
         assert failed == statuses(songs).count("failed")
         return songs
@@ -136,11 +136,9 @@ def test_ctrl_c_leaves_a_report_of_the_songs_that_are_finished(separate, monkeyp
 
 def test_a_report_that_cannot_be_written_is_told_before_any_work(separate, monkeypatch, model):
     monkeypatch.setattr(batch_separation, "separate_file", None)
-    how = {"stem": "all", "format": "wav", "subtype": None, "batch_size": 4, "overwrite": False}
-    with pytest.raises(ValueError, match="--report .*broken.wav"):
-        separate_all([Path("music")], Path("separated"), model=model, report=Path(BROKEN, "report.jsonl"), **how)
-    with pytest.raises(ValueError, match="--report music"):
-        separate_all([Path("music")], Path("separated"), model=model, report=Path("music"), **how)
+    for report, said in ((Path(BROKEN, "report.jsonl"), "--report .*broken.wav"), (Path("music"), "--report music")):
+        with pytest.raises(ValueError, match=said):
+            separate_all([Path("music")], Path("separated"), SeparationOptions(model), report)
 
 
 def test_a_full_gpu_gets_smaller_batches_and_then_the_cpu():

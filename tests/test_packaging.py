@@ -42,7 +42,8 @@ def wheel(built) -> Path:
 
 
 def package_files() -> set[str]:
-    modules = {path.name for path in (ROOT / "modeling_unet_svs").glob("*.py")}
+    package = ROOT / "modeling_unet_svs"
+    modules = {str(path.relative_to(package)) for path in package.rglob("*.py")}
     return {f"modeling_unet_svs/{name}" for name in modules | {"py.typed"} | {f"checkpoint/{x}" for x in CHECKPOINT}}
 
 

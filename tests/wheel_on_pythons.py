@@ -32,19 +32,7 @@ def runs(python: str) -> bool:
 
 
 def try_wheel(python: str, wheel: Path, folder: Path) -> str:
-    """Installs the wheel for a Python, and runs the first command.
-
-    Args:
-        python: that makes the environment, for example `python3.10`.
-        wheel: to install.
-        folder: new, for the environment and the song.
-
-    Returns:
-        What was installed, in one line.
-
-    Raises:
-        subprocess.CalledProcessError: it cannot be installed, or the command fails.
-    """
+    """Installs the wheel for a Python, and runs the first command."""
     subprocess.run([python, "-m", "venv", folder / "venv"], check=True)
     bin = folder / "venv" / ("Scripts" if sys.platform == "win32" else "bin")
     # Isolated, or pip finds the project in the working folder and takes it for installed.

@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -23,9 +23,7 @@ def whole_file(path: str | Path) -> Iterator[IO[bytes]]:
         with open(path, "wb") as file:  # a device or a pipe is written to, never replaced
             yield file
         return
-    target = _resolved(path)
-    with _temporary(target) as temporary, open(temporary, "xb") as file:
-        _lock(file.fileno())
+    with _temporary(path, Path.touch) as (temporary, target), open(temporary, "wb") as file:
         yield file
         file.close()
         os.replace(temporary, target)
@@ -34,32 +32,28 @@ def whole_file(path: str | Path) -> Iterator[IO[bytes]]:
 @contextmanager
 def whole_folder(path: str | Path) -> Iterator[Path]:
     """Makes a new folder; when the context ends, it takes the place of the one that has its name."""
-    target = _resolved(path)
-    with _new_folder(target) as folder:
-        yield folder
-        if not target.is_dir():
-            os.rename(folder, target)
-            return
+    with _temporary(path, Path.mkdir) as (temporary, target):
+        yield temporary
         replaced = _name_beside(target)
         try:
-            os.rename(target, replaced)
-            os.rename(folder, target)
-        finally:
+            if target.is_dir():
+                os.rename(target, replaced)
+            os.rename(temporary, target)
+        finally:  # whenever Ctrl-C comes, one of them stays
             if target.exists():
                 _remove(replaced)
-            else:
+            elif replaced.exists():
                 os.rename(replaced, target)
 
 
 @contextmanager
-def whole_files(path: str | Path) -> Iterator[Path]:
-    """Makes a new folder; when the context ends, all in it moves to the named folder, where other files stay."""
-    target = _resolved(path)
-    target.mkdir(parents=True, exist_ok=True)
-    with _new_folder(target / "files") as folder:
-        yield folder
-        for file in sorted(folder.iterdir()):
-            os.replace(file, target / file.name)
+def whole_files(folder: str | Path) -> Iterator[Path]:
+    """Makes a new folder; when the context ends, its files move to the named folder, whose other files stay."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    with _temporary(Path(folder, "files"), Path.mkdir) as (temporary, target):
+        yield temporary
+        for file in sorted(temporary.iterdir()):
+            os.replace(file, target.with_name(file.name))
 
 
 def replace_text(path: str | Path, text: str) -> None:
@@ -69,25 +63,21 @@ def replace_text(path: str | Path, text: str) -> None:
 
 
 @contextmanager
-def _new_folder(target: Path) -> Iterator[Path]:
-    with _temporary(target) as folder, ExitStack() as stack:
-        folder.mkdir()
-        if sys.platform != "win32":
-            descriptor = os.open(folder, os.O_RDONLY)
-            stack.callback(os.close, descriptor)
-            _lock(descriptor)
-        yield folder
-
-
-@contextmanager
-def _temporary(target: Path) -> Iterator[Path]:
-    """A name beside a target, on the same disk; what has it at the end is removed."""
+def _temporary(path: str | Path, make: Callable[[Path], object]) -> Iterator[tuple[Path, Path]]:
+    """A new file or folder beside a target, and the target; what is left of the new one at the end is removed."""
+    # A link stays, and what it leads to is replaced.
+    target = Path(os.path.realpath(path))
     for abandoned in target.parent.glob(f".{glob.escape(target.name)}.*.partial"):
-        _remove_if_abandoned(abandoned)
+        with suppress(OSError), ExitStack() as stack:
+            _lock(abandoned, stack)
+            _remove(abandoned)
     temporary = _name_beside(target)
     with ExitStack() as stack:
         stack.callback(_remove, temporary)
-        yield temporary
+        make(temporary)
+        with suppress(OSError):  # some network disks have no locks
+            _lock(temporary, stack)
+        yield temporary, target
 
 
 def _name_beside(target: Path) -> Path:
@@ -95,34 +85,17 @@ def _name_beside(target: Path) -> Path:
     return target.with_name(f".{target.name}.{secrets.token_hex(8)}.partial")
 
 
-def _resolved(path: str | Path) -> Path:
-    # A link stays, and what it leads to is replaced.
-    return Path(os.path.realpath(path))
-
-
-def _lock(descriptor: int) -> bool:
-    """Takes the lock by which a writer that lives is known, also to other machines; false where another has it."""
-    try:
-        if sys.platform != "win32":  # there, what is open cannot be removed
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
-def _remove_if_abandoned(path: Path) -> None:
-    """Removes what a program that was killed has left."""
-    with suppress(OSError), ExitStack() as stack:
-        if sys.platform != "win32":
-            descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-            stack.callback(os.close, descriptor)
-            if not _lock(descriptor):
-                return
-        _remove(path)
+def _lock(path: Path, stack: ExitStack) -> None:
+    """Takes the lock by which a writer that lives is known, to other machines too; an `OSError` if another has it."""
+    if sys.platform != "win32":  # there, what is open cannot be removed
+        descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+        stack.callback(os.close, descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
-    with suppress(OSError):
-        path.unlink(missing_ok=True)
+    else:
+        with suppress(OSError):
+            path.unlink()

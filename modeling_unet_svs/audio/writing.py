@@ -15,7 +15,8 @@ import numpy as np
 from ..audio_reading import AudioFileError
 from .whole_files import whole_file
 
-SUBTYPES = ("16", "24", "float")
+# Subtypes, as FFmpeg calls them in WAV.
+SUBTYPES = {"16": "s16le", "24": "s24le", "float": "f32le"}
 LAYOUTS = ("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")
 MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 AAC_RATES = (7350, *MP3_RATES, 64000, 88200, 96000)
@@ -26,26 +27,22 @@ class AudioFormat:
     """What a file format is made of and what it can hold."""
 
     container: str
-    codecs: Mapping[str, str]
+    codec: str
     max_channels: int
     sampling_rates: Sequence[int] = range(1, 655_351)
     bit_rate: int | None = None
     options: Mapping[str, str] = field(default_factory=dict)
 
 
-PCM = {"16": "pcm_s16le", "24": "pcm_s24le", "float": "pcm_f32le"}
-FLAC = dict.fromkeys(SUBTYPES, "flac")
-MP3 = dict.fromkeys(SUBTYPES, "libmp3lame")
-AAC = dict.fromkeys(SUBTYPES, "aac")
 FORMATS: Mapping[str, AudioFormat] = {
     # RF64 where a file grows beyond the 4 GiB that a WAV can say.
-    "wav": AudioFormat("wav", PCM, 64, options={"rf64": "auto"}),
-    "flac": AudioFormat("flac", FLAC, 8),
-    "mp3": AudioFormat("mp3", MP3, 2, MP3_RATES, 320_000),
+    "wav": AudioFormat("wav", "pcm_{}", 64, options={"rf64": "auto"}),
+    "flac": AudioFormat("flac", "flac", 8),
+    "mp3": AudioFormat("mp3", "libmp3lame", 2, MP3_RATES, 320_000),
     # FFmpeg's Vorbis encoder changes the length, and Opus the rate; FLAC in Ogg changes nothing.
-    "ogg": AudioFormat("ogg", FLAC, 8),
+    "ogg": AudioFormat("ogg", "flac", 8),
     # The edit list that hides the encoder's padding counts in movie time, in milliseconds by default.
-    "m4a": AudioFormat("ipod", AAC, 8, AAC_RATES, 256_000, {"movie_timescale": "{sampling_rate}"}),
+    "m4a": AudioFormat("ipod", "aac", 8, AAC_RATES, 256_000, {"movie_timescale": "{sampling_rate}"}),
 }
 
 # FFmpeg's frames grow with the rate, and it cannot read back those of many channels of noise: above the usual rates
@@ -116,7 +113,7 @@ class AudioWriter:
         self._num_written, self._opened = 0, ExitStack()
         # Before there is a file: whenever Ctrl-C comes, also before `with` has begun, it goes with this writer.
         self._discard = weakref.finalize(self, _discard, self._opened)
-        found, codec = self._format, self._format.codecs[self._subtype]
+        found, codec = self._format, self._format.codec.format(SUBTYPES[self._subtype])
         options = {key: value.format(sampling_rate=self.sampling_rate) for key, value in found.options.items()}
         limits = {"frame_size": FLAC_FRAME} if codec == "flac" and self.sampling_rate > FLAC_USUAL_RATE else {}
         with naming_file(self.path):

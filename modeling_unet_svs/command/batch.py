@@ -1,4 +1,4 @@
-"""A song from standard input, one stem to standard output."""
+"""Many songs by one process or several, and one song through pipes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -23,37 +23,29 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from ..audio.whole_files import replace_text
 from ..audio_reading import AudioFileError
 from ..network import UNetSVSModule
+from ..separation import DEFAULT_BATCH_SIZE
 from .checkpoint import with_less_memory
 from .file_separation import separate_file
-from .songs import Song, list_songs, safe_name
+from .songs import BatchSong, list_songs, safe_name
 
 T = TypeVar("T")
-# As long as one process may wait for the songs of the others.
+# Longest time that one process may wait for the songs of the others.
 PATIENCE = timedelta(days=30)
+ALL_STEMS = "all"
+#: Instead of a file's name.
+STANDARD_INPUT = Path("-")
+CONSOLE = Console(stderr=True)
 
 
 @dataclass(frozen=True)
 class Processes:
-    """Which of how many processes this is."""
+    """Which of how many processes, on all machines, this is; 0 is the main one, which speaks for all."""
 
     index: int = 0
     count: int = 1
 
-    @property
-    def is_main(self) -> bool:
-        """Whether this process speaks for all."""
-        return self.index == 0
-
-    def broadcast(self, value: T) -> T:
-        """The main process's value, in all of them."""
-        if self.count == 1:
-            return value
-        from accelerate.utils import broadcast_object_list
-
-        return broadcast_object_list([value])[0]
-
     def gather(self, values: list[T]) -> list[T]:
-        """All processes' values, in all of them; waits for the last."""
+        """All processes' values, in all of them, in the processes' order; waits for the last."""
         if self.count == 1:
             return values
         from accelerate.utils import gather_object
@@ -88,78 +80,87 @@ def joined_processes(device: str) -> Iterator[Processes]:
         state.destroy_process_group()
 
 
-ALL_STEMS = "all"
+@dataclass
+class SeparationOptions:
+    """How songs are separated; where a GPU's memory is full, batches get smaller from then on."""
+
+    model: UNetSVSModule
+    stem: str = ALL_STEMS
+    format: str = "wav"
+    subtype: str | None = None
+    batch_size: int = DEFAULT_BATCH_SIZE
+    overwrite: bool = False
+
+    def separate(
+        self,
+        path: str | Path,
+        outputs: Mapping[str, Path],
+        name: str,
+        advance: Callable[[int, int | None], None] | None = None,
+    ) -> None:
+        """Separates a file, and tells of stems that would have clipped."""
+        work = partial(separate_file, self.model, path, outputs, subtype=self.subtype, progress_callback=advance)
+        scale, self.batch_size = with_less_memory(
+            lambda size: work(batch_size=size), self.model, self.batch_size, _say
+        )
+        if scale != 1:
+            _say(f"{name}: stems made quieter by a factor of {scale:.4f}, or they would clip.")
 
 
 def separate_all(
     inputs: Iterable[Path],
     output_dir: Path,
-    *,
-    model: UNetSVSModule,
-    stem: str,
-    format: str,
-    subtype: str | None,
-    batch_size: int,
-    overwrite: bool,
+    options: SeparationOptions,
     report: Path | None = None,
     processes: Processes | None = None,
 ) -> int:
-    """Separates files and folders of files; a broken one is told and the rest go on."""
-    processes = processes or Processes()
-    names = model.config.stems if stem == ALL_STEMS else (stem,)
-    if stem not in (ALL_STEMS, *model.config.stems):
-        raise ValueError(f"--stem {stem}: the model has {', '.join(model.config.stems)}, or all.")
+    """Separates files, and those of folders, to `output_dir/SONG/STEM.FORMAT`; returns how many failed in all.
+
+    A broken song is told, and the rest go on. The report has a line of JSON for each song, the same whatever the
+    number of processes; after Ctrl-C, for each that the main process knows to be finished."""
+    processes, stems = processes or Processes(), options.model.config.stems
+    is_main = processes.index == 0
+    if options.stem not in (ALL_STEMS, *stems):
+        raise ValueError(f"--stem {options.stem}: the model has {', '.join(stems)}, or all.")
     _make_folder("--output-dir", output_dir)
     if report is not None:
         _make_folder("--report", report.parent)
         if report.is_dir():
             raise ValueError(f"--report {report} is a folder: name a file.")
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-    )
-    shown = processes.is_main and console.is_terminal
-    with Progress(*columns, console=console, disable=not shown) as progress:
-        songs: list[Song] = []
-        if processes.is_main:
-            songs = list_songs(inputs, output_dir, names, format)
-            _say_what_is_there(songs, overwrite, progress)
-        # From one process, since what the others find may be there because the first has begun.
-        songs = processes.broadcast(songs)
-        waiting = [index for index, song in enumerate(songs) if song.status == "waiting"]
-        mine = waiting[processes.index :: processes.count]
-        total = progress.add_task("songs", total=len(mine), visible=len(mine) > 1)
-        try:
+    songs: list[BatchSong] = []
+    if is_main:
+        stems = stems if options.stem == ALL_STEMS else (options.stem,)
+        songs = list_songs(inputs, output_dir, stems, options.format)
+        _say_what_is_there(songs, options.overwrite)
+    # One process looks for all, since what another finds may be there because the first has begun.
+    songs = processes.gather(songs)
+    waiting = [index for index, song in enumerate(songs) if song.status == "waiting"]
+    mine = waiting[processes.index :: processes.count]
+    name = TextColumn("{task.description}", markup=False)
+    columns = (name, BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    hidden = not (is_main and CONSOLE.is_terminal)
+    try:
+        # Paths that go to a terminal must not stand in the middle of the bars; to a file, they go as they are.
+        with Progress(*columns, console=CONSOLE, disable=hidden, redirect_stdout=sys.stdout.isatty()) as progress:
+            total = progress.add_task("songs", total=len(mine), visible=len(mine) > 1)
             for index in mine:
-                batch_size = _separate(songs[index], model, subtype, batch_size, overwrite, progress)
+                _separate(songs[index], options, progress)
                 progress.advance(total)
-            for index, song in processes.gather([(index, songs[index]) for index in mine]):
-                songs[index] = song
-        except BaseException:  # Ctrl-C, say: what is known is not lost
-            if report is not None and processes.is_main:
-                _write_report(report, (song for song in songs if song.status != "waiting"))
-            raise
-        num_failed = sum(song.status == "failed" for song in songs)
-        if report is not None and processes.is_main:
-            _write_report(report, songs)
-            if num_failed:
-                _say(f"{num_failed} of {len(songs)} failed: see {report}.", progress)
+        for index, song in processes.gather([(index, songs[index]) for index in mine]):
+            songs[index] = song
+    finally:  # after Ctrl-C, too: what is known is not lost
+        if report is not None and is_main:
+            finished = [song for song in songs if song.status != "waiting"]
+            replace_text(report, "".join(f"{json.dumps(asdict(song))}\n" for song in finished))
+    num_failed = sum(song.status == "failed" for song in songs)
+    if num_failed and report is not None and is_main:
+        _say(f"{num_failed} of {len(songs)} failed: see {report}.")
     return num_failed
 
 
-def scaled_message(song: str | Path, scale: float) -> str:
-    """What is said of stems that would have clipped."""
-    return f"{song}: stems made quieter by a factor of {scale:.4f}, or they would clip."
-
-
-def _separate(
-    song: Song, model: UNetSVSModule, subtype: str | None, batch_size: int, overwrite: bool, progress: Progress
-) -> int:
-    """Separates a song, notes in it what came of it, and returns the batch size that there is memory for."""
-    outputs = {path.stem: path for path in map(Path, song.outputs)} if overwrite else song.missing()
+def _separate(song: BatchSong, options: SeparationOptions, progress: Progress) -> None:
+    """Separates a song, and notes in it what came of it."""
+    outputs, _ = song.split_outputs(options.overwrite)
     task = progress.add_task(safe_name(Path(song.input).name), total=None)
     begun = time.perf_counter()
 
@@ -167,43 +168,52 @@ def _separate(
         song.num_samples = done
         progress.update(task, completed=done, total=total)
 
-    def work(batch_size: int) -> float:
-        return separate_file(
-            model, song.input, outputs, subtype=subtype, batch_size=batch_size, progress_callback=advance
-        )
-
     try:
-        scale, batch_size = with_less_memory(work, model, batch_size, partial(_say, progress=progress))
+        options.separate(song.input, outputs, song.input, advance)
     except (ValueError, OSError) as error:
         if isinstance(error, OSError):
             error = AudioFileError(Path(song.outputs[0]).parent, f"cannot be written: {error.strerror or error}.")
         song.fail(error)
         song.num_samples = None
-        _say(song.error, progress)
+        _say(song.error)
     else:
         song.status = "done"
-        if scale != 1:
-            _say(scaled_message(song.input, scale), progress)
         for output in outputs.values():
             print(output, flush=True)
     finally:
         progress.remove_task(task)
     song.seconds = round(time.perf_counter() - begun, 3)
-    return batch_size
 
 
-def _say_what_is_there(songs: Iterable[Song], overwrite: bool, progress: Progress) -> None:
-    """Tells of the songs that cannot be done, and leaves out those that are finished."""
+def separate_standard_input(options: SeparationOptions) -> None:
+    """Separates a song of any format from standard input, once all of it is there; a stem goes to standard output."""
+    if options.stem not in options.model.config.stems:
+        names = ", ".join(options.model.config.stems)
+        raise ValueError(f"--stem {options.stem}: standard output takes one of {names}.")
+    with tempfile.TemporaryDirectory(prefix="unet-svs-") as folder:
+        song, output = Path(folder, "song"), Path(folder, f"stem.{options.format}")
+        with open(song, "wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        try:
+            options.separate(song, {options.stem: output}, "standard input")
+        except AudioFileError as error:
+            raise AudioFileError("standard input", error.args[1]) from None
+        with open(output, "rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+
+
+def _say_what_is_there(songs: Iterable[BatchSong], overwrite: bool) -> None:
+    """Tells of the songs that cannot be separated, and leaves out those that are finished."""
     for song in songs:
         if song.status == "failed":
-            _say(song.error, progress)
+            _say(song.error)
             continue
-        missing = {} if overwrite else song.missing()
-        there = [output for output in song.outputs if not overwrite and Path(output) not in missing.values()]
-        if there:
-            song.status = "waiting" if missing else "skipped"
-            what = "not made again" if missing else "left out"
-            _say(f"{song.input}: {what}, {there[0]} is there already (--overwrite replaces it).", progress)
+        outputs, kept = song.split_outputs(overwrite)
+        if kept:
+            song.status = "waiting" if outputs else "skipped"
+            what = "not made again" if outputs else "left out"
+            _say(f"{song.input}: {what}, {kept[0]} is there already (--overwrite replaces it).")
 
 
 def _make_folder(option: str, folder: Path) -> None:
@@ -213,41 +223,6 @@ def _make_folder(option: str, folder: Path) -> None:
         raise ValueError(f"{option} {folder} cannot be made: {error.strerror}.") from None
 
 
-def _write_report(path: Path, songs: Iterable[Song]) -> None:
-    replace_text(path, "".join(f"{json.dumps(asdict(song))}\n" for song in songs))
-
-
-def _say(message: str | None, progress: Progress) -> None:
-    if progress.disable:
-        print(f"unet-svs: {message}", file=sys.stderr)
-    else:
-        progress.console.print(f"unet-svs: {message}", markup=False, highlight=False, soft_wrap=True)
-
-
-#: Instead of a file's name.
-STANDARD_INPUT = Path("-")
-
-
-def separate_standard_input(
-    model: UNetSVSModule, stem: str, *, format: str, subtype: str | None, batch_size: int
-) -> float:
-    """Separates what comes through standard input, of any format, once all of it is there."""
-    if stem not in model.config.stems:
-        raise ValueError(f"--stem {stem}: standard output takes one of {', '.join(model.config.stems)}.")
-    with tempfile.TemporaryDirectory(prefix="unet-svs-") as folder:
-        song, output = Path(folder, "song"), Path(folder, f"stem.{format}")
-        with open(song, "wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file)
-        try:
-            scale, _ = with_less_memory(
-                lambda size: separate_file(model, song, {stem: output}, subtype=subtype, batch_size=size),
-                model,
-                batch_size,
-                lambda message: print(f"unet-svs: {message}", file=sys.stderr),
-            )
-        except AudioFileError as error:
-            raise AudioFileError("standard input", error.args[1]) from None
-        with open(output, "rb") as file:
-            shutil.copyfileobj(file, sys.stdout.buffer)
-        sys.stdout.buffer.flush()
-    return scale
+def _say(message: str | None) -> None:
+    # As it is: a path is copied from one line, and `:name:` in it is no picture.
+    CONSOLE.print(f"unet-svs: {message}", markup=False, highlight=False, emoji=False, soft_wrap=True)

@@ -5,65 +5,63 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
 from ..audio.reading_ahead import read_ahead
-from ..audio.writing import AudioWriter, check_format
-from ..audio_reading import AudioFileError, AudioInfo
+from ..audio.writing import AudioWriter, check_format, naming_file
+from ..audio_reading import AudioInfo
 from ..separation import DEFAULT_BATCH_SIZE, SeparationStream, Separator
 
 
 class StemFile:
-    """File of a stem, and the same samples in a nameless one, from which it is written again where it would clip."""
+    """A stem's file, and a nameless copy of its samples from which it is written again where it would clip."""
 
-    def __init__(self, writer: AudioWriter, spool: IO[bytes] | None):
-        self._writer, self._spool = writer, spool
+    def __init__(self, writer: AudioWriter, copy: IO[bytes] | None):
+        self._writer, self._copy = writer, copy
         self._lengths: list[int] = []
 
     def write(self, stem: np.ndarray, encode: bool) -> None:
-        """Appends samples."""
-        if self._spool:
-            try:
-                self._spool.write(np.ascontiguousarray(stem).data)
-            except OSError as error:
-                raise AudioFileError(self._writer.path, f"cannot be written: {error.strerror}.") from None
+        """Appends samples; encodes them unless it is known that the file will be written again."""
+        if self._copy:
+            with naming_file(self._writer.path):
+                self._copy.write(np.ascontiguousarray(stem).data)
             self._lengths.append(stem.shape[1])
         if encode:
             self._writer.write(stem)
 
     def write_again(self, scale: float) -> None:
-        """Writes the file anew."""
+        """Writes the file anew, with all samples multiplied."""
+        assert self._copy is not None  # nothing else is ever scaled
         self._writer.restart()
-        assert self._spool is not None  # nothing else is ever scaled
-        self._spool.seek(0)
+        self._copy.seek(0)
         num_channels = self._writer.num_channels
         for length in self._lengths:
-            samples = np.frombuffer(self._spool.read(4 * num_channels * length), dtype=np.float32)
+            samples = np.frombuffer(self._copy.read(4 * num_channels * length), dtype=np.float32)
             self._writer.write(samples.reshape(num_channels, -1) * np.float32(scale))
 
 
 @contextmanager
 def stem_file(output: Path, info: AudioInfo, subtype: str, may_be_scaled: bool) -> Iterator[StemFile]:
     """Context of a stem's file, which appears under its name when it ends; after an exception nothing is left."""
-    with (
-        _folder(output.parent, output),
-        AudioWriter(output, info.sampling_rate, info.num_channels, subtype=subtype, tags=info.tags) as writer,
-        _spool(output) if may_be_scaled else nullcontext() as spool,
-    ):
-        yield StemFile(writer, spool)
+    with ExitStack() as stack:
+        with naming_file(output):
+            stack.enter_context(_folder(output.parent))
+            writer = AudioWriter(output, info.sampling_rate, info.num_channels, subtype=subtype, tags=info.tags)
+            stack.enter_context(writer)
+            # On the disk of the outputs; without a name, so that nothing of it stays, whatever happens.
+            copy = stack.enter_context(tempfile.TemporaryFile(dir=output.parent)) if may_be_scaled else None
+        yield StemFile(writer, copy)
 
 
 @contextmanager
-def _folder(folder: Path, output: Path) -> Iterator[None]:
+def _folder(folder: Path) -> Iterator[None]:
+    """Makes a folder, and after an exception removes what it has made of it."""
     made = [missing for missing in (folder, *folder.parents) if not missing.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise AudioFileError(output, f"cannot be written: {error.strerror}.") from None
+    folder.mkdir(parents=True, exist_ok=True)
     try:
         yield
     except BaseException:
@@ -73,15 +71,7 @@ def _folder(folder: Path, output: Path) -> Iterator[None]:
         raise
 
 
-def _spool(output: Path) -> IO[bytes]:
-    """A file without a name on the disk of the outputs: nothing of it stays, whatever happens."""
-    try:
-        return tempfile.TemporaryFile(dir=output.parent)
-    except OSError as error:
-        raise AudioFileError(output, f"cannot be written: {error.strerror}.") from None
-
-
-# What an integer of 16 bits, of 24 bits and a lossy format that players decode to 16 bits hold at most.
+# Largest sample that a format holds; "float" is limited where it is written as FLAC of 24 bits, or in a lossy format.
 HIGHEST = {"16": 1 - 2.0**-15, "24": 1 - 2.0**-23, "float": 1 - 2.0**-23}
 
 
@@ -127,13 +117,13 @@ def separate_file(
         }
         # A thread for each file, which encodes while the network is at what follows.
         pool = stack.enter_context(ThreadPoolExecutor(len(files)))
-        scale, highest, lowest = 1.0, 0.0, 0.0
+        scale, highest, lowest, limit = 1.0, 0.0, 0.0, HIGHEST[subtype]
         writing: list[Future[None]] = []
         for stems, num_read in _separated(blocks, stream):
-            for stem in stems.values():
-                if stem.size:
-                    highest, lowest = max(highest, float(stem.max())), min(lowest, float(stem.min()))
-            scale = 1.0 if holds_any_level else _scale(highest, lowest, HIGHEST[subtype])
+            highest = max(highest, *(float(stem.max(initial=0)) for stem in stems.values()))
+            lowest = min(lowest, *(float(stem.min(initial=0)) for stem in stems.values()))
+            if not holds_any_level:
+                scale = min(limit / max(highest, limit), 1 / max(-lowest, 1))
             _wait_for(writing)
             writing = [pool.submit(file.write, stems[name], scale == 1) for name, file in files.items()]
             if progress_callback:
@@ -158,8 +148,3 @@ def _separated(blocks: Iterable[np.ndarray], stream: SeparationStream) -> Iterat
 def _wait_for(writing: Iterable[Future[None]]) -> None:
     for written in writing:
         written.result()
-
-
-def _scale(highest: float, lowest: float, limit: float) -> float:
-    """Factor that brings the samples between -1 and the largest number that the format holds."""
-    return min(1.0, limit / highest if highest > limit else 1.0, 1 / -lowest if lowest < -1 else 1.0)

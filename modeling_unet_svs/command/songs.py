@@ -11,10 +11,15 @@ from typing import Literal
 
 from ..audio_reading import CONTROLS, AudioFileError
 
-# And what some system takes for a folder, a drive, a stream or a pattern.
+# Characters that some system takes for a folder, a drive, a stream or a pattern.
 FORBIDDEN = re.compile(f'{CONTROLS.pattern}|[/\\\\:*?"<>|]')
 RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(10))}
 MAX_BYTES = 160
+# Endings of songs in folders; a file that is named itself is recognised by its content.
+AUDIO_SUFFIXES = {
+    *(".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".aiff", ".aif", ".wma", ".wv", ".ape"),
+    *(".mp4", ".mkv", ".webm", ".mov", ".avi", ".flv"),
+}
 
 
 def safe_name(name: str) -> str:
@@ -23,16 +28,9 @@ def safe_name(name: str) -> str:
     return f"_{name}" if not name or name.split(".")[0].upper() in RESERVED else name
 
 
-# Of files in folders; a file that is named itself is recognised by its content.
-AUDIO_SUFFIXES = {
-    *(".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".aiff", ".aif", ".wma", ".wv", ".ape"),
-    *(".mp4", ".mkv", ".webm", ".mov", ".avi", ".flv"),
-}
-
-
 @dataclass
-class Song:
-    """A song, and what has become of it: a line of the report."""
+class BatchSong:
+    """A song of many, and what has become of it: a line of the report."""
 
     input: str
     outputs: list[str] = field(default_factory=list)
@@ -41,17 +39,18 @@ class Song:
     seconds: float | None = None
     num_samples: int | None = None
 
-    def missing(self) -> dict[str, Path]:
-        """What is still to be made."""
-        return {path.stem: path for path in map(Path, self.outputs) if not path.exists()}
-
     def fail(self, error: Exception) -> None:
-        """Notes why it failed."""
+        """Notes why the song failed."""
         self.status, self.error = "failed", str(error)
+
+    def split_outputs(self, overwrite: bool) -> tuple[dict[str, Path], list[str]]:
+        """Stems that are to be made, and files that are there and stay."""
+        kept = [] if overwrite else [output for output in self.outputs if os.path.exists(output)]
+        return {Path(output).stem: Path(output) for output in self.outputs if output not in kept}, kept
 
 
 def read_list(path: Path) -> list[Path]:
-    """Reads a list of inputs."""
+    """Reads a list of inputs, one in a line."""
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:
@@ -59,12 +58,12 @@ def read_list(path: Path) -> list[Path]:
     return [Path(os.fsdecode(line)) for line in lines if line.strip()]
 
 
-def list_songs(inputs: Iterable[Path], output_dir: Path, stems: Iterable[str], format: str) -> list[Song]:
+def list_songs(inputs: Iterable[Path], output_dir: Path, stems: Iterable[str], format: str) -> list[BatchSong]:
     """Lists the songs of files and folders, in an order that depends on nothing else."""
-    songs: list[Song] = []
+    songs: list[BatchSong] = []
     first: dict[Path, Path] = {}
     for path, folder in _found(inputs, output_dir):
-        song = Song(str(path))
+        song = BatchSong(str(path))
         if folder is None:
             song.fail(AudioFileError(path, "has no audio files in it."))
         elif folder in first:

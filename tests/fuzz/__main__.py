@@ -24,11 +24,7 @@ OUTCOMES = (READ, REFUSED, *FINDINGS)
 
 
 def main() -> int:
-    """Runs the fuzzer.
-
-    Returns:
-        1 where anything was found, else 0.
-    """
+    """Runs the fuzzer."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--files", type=int, default=20_000, help="damaged files in all")
     parser.add_argument("--arrays", type=int, default=5_000, help="odd arrays and configurations in all")

@@ -168,15 +168,7 @@ def check_configuration(values: dict) -> None:
 
 
 def outcome_of(check: Callable, *arguments: object) -> str:
-    """Runs a check; a refusal in one line is an outcome as good as a result.
-
-    Args:
-        check: that raises where a promise is not kept.
-        arguments: of the check.
-
-    Returns:
-        `READ` or `REFUSED`.
-    """
+    """Runs a check; a refusal in one line is an outcome as good as a result."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -218,31 +210,26 @@ def properties(checkpoint: Path) -> dict[str, tuple[Callable, dict]]:
 
 
 def run_arrays(number: int, checkpoint: Path, of_seed: int = 0) -> tuple[dict[str, Counter], dict[str, str]]:
-    """Runs all checks with hypothesis.
-
-    Args:
-        number: of examples, in all.
-        checkpoint: folder of a small model.
-        of_seed: other examples for each.
-
-    Returns:
-        Outcomes by check, and what was found, as hypothesis says it, by check.
-    """
+    """Runs all checks with hypothesis; gives outcomes by check, and what was found, as hypothesis says it."""
     counts: dict[str, Counter] = {}
     findings: dict[str, str] = {}
     for name, (check, strategies) in properties(checkpoint).items() if number else ():
         counts[name] = Counter()
-        run = _property(functools.partial(_count, name, check, counts[name], findings), strategies)
-        seed(of_seed)(_profile(number // 5)(run))()
+        count = functools.partial(_count, name, check, counts[name], findings)
+        _run(count, strategies, number // 5, of_seed)
     return counts, findings
 
 
-def _property(one: Callable, strategies: tuple) -> Callable:
+def _run(count: Callable[[tuple], None], strategies: tuple, number: int, of_seed: int) -> None:
+    limits = {"max_examples": number, "deadline": None, "database": None, "phases": (Phase.generate,)}
+
+    @seed(of_seed)
+    @settings(**limits, suppress_health_check=list(HealthCheck))
     @given(st.tuples(*strategies))
     def run(arguments: tuple) -> None:
-        one(arguments)
+        count(arguments)
 
-    return run
+    run()
 
 
 def _count(name: str, check: Callable, counts: Counter, findings: dict[str, str], arguments: tuple) -> None:
@@ -252,11 +239,3 @@ def _count(name: str, check: Callable, counts: Counter, findings: dict[str, str]
         counts[TRACEBACK] += 1
         kind = f"{name} {type(error).__name__} {str(error)[:30]}"
         findings.setdefault(kind, f"{arguments!r}\n{traceback.format_exc()}")
-
-
-def _profile(number: int) -> settings:
-    checks, phases = list(HealthCheck), (Phase.generate,)
-    return settings(max_examples=number, deadline=None, database=None, suppress_health_check=checks, phases=phases)
-
-
-__all__ = ["outcome_of", "properties", "run_arrays"]

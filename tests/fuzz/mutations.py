@@ -18,16 +18,7 @@ HEADER_BYTES = 400
 
 
 def mutate(data: bytes, generator: random.Random, others: list[bytes]) -> bytes:
-    """Damages a file in one to six places.
-
-    Args:
-        data: of the file.
-        generator: that decides where and how.
-        others: files to take pieces from.
-
-    Returns:
-        What became of it.
-    """
+    """Damages a file in one to six places."""
     damaged = bytearray(data)
     for _ in range(generator.choice((1, 1, 1, 2, 3, 6))):
         generator.choice(DAMAGES)(damaged, generator, others)
@@ -37,16 +28,7 @@ def mutate(data: bytes, generator: random.Random, others: list[bytes]) -> bytes:
 
 
 def mutate_json(data: bytes, generator: random.Random, others: list[bytes]) -> bytes:
-    """Damages a JSON file's values, or its bytes.
-
-    Args:
-        data: of the file.
-        generator: that decides where and how.
-        others: files to take pieces from.
-
-    Returns:
-        What became of it.
-    """
+    """Damages a JSON file's values, or its bytes."""
     if generator.random() < 0.25:
         return mutate(data, generator, others)
     document = json.loads(data)
@@ -56,16 +38,7 @@ def mutate_json(data: bytes, generator: random.Random, others: list[bytes]) -> b
 
 
 def mutate_safetensors(data: bytes, generator: random.Random, others: list[bytes]) -> bytes:
-    """Damages a safetensors file's header or its bytes.
-
-    Args:
-        data: of the file.
-        generator: that decides where and how.
-        others: files to take pieces from.
-
-    Returns:
-        What became of it.
-    """
+    """Damages a safetensors file's header or its bytes."""
     if generator.random() < 0.4:
         return mutate(data, generator, others)
     size = int.from_bytes(data[:8], "little")
@@ -193,6 +166,3 @@ def _correct_ogg_checksums(data: bytearray) -> None:
             checksum = (checksum << 8 & 0xFFFF_FFFF) ^ OGG_TABLE[checksum >> 24 ^ byte]
         data[position + 22 : position + 26] = checksum.to_bytes(4, "little")
         position = data.find(b"OggS", position + 4)
-
-
-__all__ = ["mutate", "mutate_json", "mutate_safetensors"]

@@ -39,14 +39,7 @@ AUDIO_KINDS = ("wav", "flac", "mp3", "m4a", "mp4", *MADE_WITH_FFMPEG)
 
 
 def make_seeds(folder: Path) -> dict[str, list[bytes]]:
-    """Sound files of each kind, of a quarter of a second.
-
-    Args:
-        folder: to make them in.
-
-    Returns:
-        Their bytes, by kind.
-    """
+    """Sound files of each kind, of a quarter of a second."""
     seeds: dict[str, list[bytes]] = {}
     for kind in ("wav", "flac", "mp3", "m4a"):
         seeds[kind] = []
@@ -62,37 +55,14 @@ def make_seeds(folder: Path) -> dict[str, list[bytes]]:
 
 
 def make_checkpoint(folder: Path) -> None:
-    """A tiny model's folder.
-
-    Args:
-        folder: to make it in.
-    """
+    """A tiny model's folder."""
     save_model(make_model(small_config(hidden_sizes=(2, 4, 4), num_frames=16, context_frames=4)), folder)
 
 
 def encoded(
-    path: Path,
-    container: str,
-    codec: str,
-    rate: int,
-    sample_format: str,
-    seconds: float = 0.25,
-    video: bool = False,
+    path: Path, container: str, codec: str, rate: int, sample_format: str, seconds: float = 0.25, video: bool = False
 ) -> bytes:
-    """Makes a stereo file of noise.
-
-    Args:
-        path: of the file.
-        container: FFmpeg's name of it.
-        codec: FFmpeg's name of it.
-        rate: in Hz.
-        sample_format: that the codec takes.
-        seconds: of noise.
-        video: whether there is a picture, too.
-
-    Returns:
-        The file's bytes.
-    """
+    """Makes a stereo file of noise, with FFmpeg's names, and gives its bytes."""
     # Or some containers would have a random number in them, and each run other files.
     with av.open(str(path), "w", format=container, container_options={"fflags": "bitexact"}) as opened:
         picture = opened.add_stream("mpeg4", rate=10) if video else None
@@ -112,6 +82,3 @@ def encoded(
         frame.sample_rate, frame.pts = rate, 0
         opened.mux([*stream.encode(frame), *stream.encode(None)])
     return path.read_bytes()
-
-
-__all__ = ["AUDIO_KINDS", "MODEL_FILES", "encoded", "make_checkpoint", "make_seeds"]

@@ -102,16 +102,7 @@ TARGETS: dict[str, Callable[[Path, Path], None]] = {
 
 
 def outcome_of(kind: str, path: Path, checkpoint: Path) -> tuple[str, str]:
-    """Gives a file to what takes its kind.
-
-    Args:
-        kind: a key of `TARGETS`.
-        path: of the file.
-        checkpoint: a folder of a small model.
-
-    Returns:
-        `READ` or `REFUSED` and what was said. What else is raised is a finding.
-    """
+    """Gives a file to what takes its kind."""
     refusals = (ValueError, OSError) if kind == "preprocessor_config.json" else (ValueError,)
     try:
         TARGETS[kind](path, checkpoint)
@@ -130,6 +121,3 @@ def outcome_of(kind: str, path: Path, checkpoint: Path) -> tuple[str, str]:
             raise
         return REFUSED, said
     return READ, ""
-
-
-__all__ = ["READ", "REFUSED", "TARGETS", "Broken", "outcome_of"]

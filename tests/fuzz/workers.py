@@ -32,12 +32,7 @@ ADDRESS_SPACE = 3 << 30
 
 @dataclass(frozen=True)
 class Corpus:
-    """Sound files and a checkpoint to be damaged.
-
-    Attributes:
-        songs: bytes of sound files, by kind.
-        checkpoint: folder of a small model.
-    """
+    """Sound files and a checkpoint to be damaged."""
 
     songs: dict[str, list[bytes]]
     checkpoint: Path
@@ -60,13 +55,9 @@ class Corpus:
 
 
 class Worker:
-    """Gives files to `outcome_of` in a process of its own, which is started again when it dies.
+    """Gives files to `outcome_of` in a process of its own, which is started again when it dies."""
 
-    Args:
-        corpus: of the files' seeds.
-        start_method: of the process. A fork of one whose threads have computed crashes in what comes next.
-    """
-
+    # A fork of a process whose threads have computed crashes in what comes next.
     def __init__(self, corpus: Corpus, start_method: str = "spawn"):
         self.corpus, self._context = corpus, multiprocessing.get_context(start_method)
         self._folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
@@ -80,15 +71,7 @@ class Worker:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def give(self, kind: str, data: bytes) -> tuple[str, str, float]:
-        """Gives a file to what takes its kind.
-
-        Args:
-            kind: a key of `TARGETS`.
-            data: content of the file.
-
-        Returns:
-            The outcome, what was said, and the seconds it took.
-        """
+        """The outcome of a file, what was said of it, and the seconds it took."""
         if self._process is None:
             self._start()
         begun = time.monotonic()
@@ -166,6 +149,3 @@ def kinds_in_turn(num_files: int) -> list[str]:
     """As many files' kinds as are asked for, evenly."""
     kinds = list(TARGETS)
     return [kinds[number % len(kinds)] for number in range(num_files)]
-
-
-__all__ = ["CRASH", "FINDINGS", "HANG", "MEMORY", "TRACEBACK", "Corpus", "Worker", "kinds_in_turn"]
