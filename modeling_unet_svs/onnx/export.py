@@ -1,8 +1,6 @@
 """The mask network as ONNX files, laid out and named as the Hub's ONNX and JavaScript users expect."""
 
 import copy
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,7 @@ from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from ..audio.whole_files import whole_files
 from ..network import UNetSVSModule
 from .runner import DESCRIPTION, write_description
 
@@ -49,15 +48,11 @@ DTYPES = {"model.onnx": torch.float32, "model_fp16.onnx": torch.float16}
 
 def export_onnx(model: UNetSVSModule, output_dir: str | Path) -> Path:
     """Writes `onnx/model.onnx`, `onnx/model_fp16.onnx` and `onnx/separation.json`."""
-    folder = Path(output_dir) / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as partial:
+    with whole_files(Path(output_dir) / FOLDER) as folder:
         for name, dtype in DTYPES.items():
-            _write_graph(MaskNetwork(model, dtype), Path(partial) / name)
-        write_description(model.config, Path(partial) / DESCRIPTION)
-        for name in (*DTYPES, DESCRIPTION):
-            os.replace(Path(partial) / name, folder / name)
-    return folder
+            _write_graph(MaskNetwork(model, dtype), folder / name)
+        write_description(model.config, folder / DESCRIPTION)
+    return Path(output_dir) / FOLDER
 
 
 def _write_graph(network: MaskNetwork, path: Path) -> None:
