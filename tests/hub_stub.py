@@ -13,11 +13,7 @@ OID = "1" * 40
 
 
 class HubStub(ThreadingHTTPServer):
-    """Keeps commits in memory: `commits` has a dictionary of path to content for each.
-
-    Args:
-        refuses_commits: whether it fails where a commit is made, as a Hub that is down or full.
-    """
+    """Keeps commits in memory, each as a dictionary of path to content, or fails where one is made."""
 
     def __init__(self, refuses_commits: bool = False):
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -35,21 +31,21 @@ class _Handler(BaseHTTPRequestHandler):
     server: HubStub
 
     def do_POST(self) -> None:
-        body = self._body()
+        text = self._read().decode()
+        if "/commit/" in self.path:
+            self._commit(text)
+            return
+        body = json.loads(text)
         if self.path == "/api/repos/create":
             name = f"{body['organization']}/{body['name']}" if body.get("organization") else body["name"]
             self.server.repositories.append(name)
             self._answer({"url": f"{self.server.url}/{name}", "name": name})
         elif "/preupload/" in self.path:
-            large = {True: "lfs", False: "regular"}
-            files = [
-                {
-                    "path": file["path"],
-                    "uploadMode": large[file["path"].endswith((".safetensors", ".onnx"))],
-                    "shouldIgnore": False,
-                }
+            modes = {
+                file["path"]: "lfs" if file["path"].endswith((".safetensors", ".onnx")) else "regular"
                 for file in body["files"]
-            ]
+            }
+            files = [{"path": path, "uploadMode": mode, "shouldIgnore": False} for path, mode in modes.items()]
             self._answer({"files": files})
         elif self.path.endswith("/info/lfs/objects/batch"):
             objects = [
@@ -57,26 +53,22 @@ class _Handler(BaseHTTPRequestHandler):
                 for item in body["objects"]
             ]
             self._answer({"objects": objects, "transfer": "basic"})
-        elif "/commit/" in self.path:
-            self._commit()
-        elif self.path == "/api/validate-yaml":
-            self._answer({"errors": [], "warnings": []})
         else:
-            self._answer({}, 404)
+            self._answer({"errors": [], "warnings": []}, 200 if self.path == "/api/validate-yaml" else 404)
 
     def do_PUT(self) -> None:
-        self.server.large_files[self.path.rsplit("/", 1)[1]] = self._raw()
+        self.server.large_files[self.path.rsplit("/", 1)[1]] = self._read()
         self._answer({})
 
     def do_GET(self) -> None:
         self._answer({"id": "somebody/model", "sha": "0" * 40, "siblings": []})
 
-    def _commit(self) -> None:
+    def _commit(self, text: str) -> None:
         if self.server.refuses_commits:
             self._answer({"error": "the disk is full"}, 507)
             return
         files = {}
-        for line in map(json.loads, self._text.splitlines()):
+        for line in map(json.loads, text.splitlines()):
             value = line["value"]
             if line["key"] == "file":
                 files[value["path"]] = base64.b64decode(value["content"])
@@ -87,19 +79,15 @@ class _Handler(BaseHTTPRequestHandler):
         url = f"{self.server.url}/{repository}/commit/{OID}"
         self._answer({"success": True, "commitOid": OID, "commitUrl": url})
 
-    def _raw(self) -> bytes:
-        if self.headers.get("Transfer-Encoding") == "chunked":
-            parts = []
-            while size := int(self.rfile.readline(), 16):
-                parts.append(self.rfile.read(size))
-                self.rfile.readline()
+    def _read(self) -> bytes:
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        parts = []
+        while size := int(self.rfile.readline(), 16):
+            parts.append(self.rfile.read(size))
             self.rfile.readline()
-            return b"".join(parts)
-        return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-
-    def _body(self) -> dict:
-        self._text = self._raw().decode()
-        return json.loads(self._text) if self._text.startswith("{") and "/commit/" not in self.path else {}
+        self.rfile.readline()
+        return b"".join(parts)
 
     def _answer(self, body: dict, status: int = 200) -> None:
         data = json.dumps(body).encode()
@@ -116,12 +104,11 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def hub_stub(refuses_commits: bool = False) -> Iterator[HubStub]:
     """A Hub that is there while the context lasts."""
-    server = HubStub(refuses_commits)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with HubStub(refuses_commits) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
 from accelerate.state import AcceleratorState
@@ -45,11 +49,26 @@ def arguments(root: Path, output_dir: Path | str, *more: object) -> list[str]:
     return [str(argument) for argument in (*given, *data, *more)]
 
 
-def train_here(monkeypatch, *given: str) -> int:
+def train_here(*given: str) -> int:
     """Trains in this process; returns the exit code."""
-    monkeypatch.setattr("sys.argv", ["train", *given])
     AcceleratorState._reset_state(reset_partial_state=True)
-    return main()
+    with patch("sys.argv", ["train", *given]):
+        return main()
+
+
+def trained(root: Path, output_dir: Path | str, *more: object) -> Path:
+    """The folder of a training that has succeeded."""
+    assert train_here(*arguments(root, output_dir, *more)) == 0
+    return root / output_dir
+
+
+def refused(root: Path, output_dir: Path | str, *more: object) -> str:
+    """The one line that says why there is no training."""
+    with redirect_stderr(StringIO()) as said:
+        assert train_here(*arguments(root, output_dir, *more)) == 2
+    # It may stand behind the progress bar.
+    (line,) = re.findall("train: .*", said.getvalue())
+    return line
 
 
 def weights_of(folder: Path) -> dict[str, torch.Tensor]:

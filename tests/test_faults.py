@@ -372,7 +372,7 @@ def test_a_decoder_that_hangs_in_training_is_one_line(training_root, tmp_path, m
 
     monkeypatch.setattr(AudioReader, method, hang)
     monkeypatch.setattr(reading_ahead, "TIME_LIMIT", 1)
-    assert train_here(monkeypatch, *arguments(training_root, tmp_path / "run", "--cache_dir", tmp_path / "cache")) == 2
+    assert train_here(*arguments(training_root, tmp_path / "run", "--cache_dir", tmp_path / "cache")) == 2
     ended.set()
     # It may stand behind the progress bar.
     (song,) = re.findall(r"train: (.+): cannot be read: nothing came of it for 1 s\.", capsys.readouterr().err)
@@ -400,11 +400,11 @@ def test_a_disk_that_is_full_for_a_checkpoint_is_one_line_and_leaves_none(
     training_root, tmp_path, monkeypatch, capsys
 ):
     with disk_of(tmp_path / "disk", 100) as disk:
-        assert train_here(monkeypatch, *arguments(training_root, disk / "run")) == 2
+        assert train_here(*arguments(training_root, disk / "run")) == 2
         # It may stand behind the progress bar.
         said = re.findall(r"train: (\S+) cannot be written to: \S", capsys.readouterr().err)
         assert said == [str(disk / "run")]
-        assert not list(disk.glob("run/checkpoint-*")) and not list(disk.glob("run/partial-*"))
+        assert not list(disk.glob("run/checkpoint-*")) and not list(disk.glob("run/*.partial"))
 
 
 def test_a_disk_that_is_full_for_a_model_leaves_the_one_that_is_there(model, tmp_path):

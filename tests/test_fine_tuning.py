@@ -10,16 +10,16 @@ from train.arguments import parse_arguments
 from train.trainer import initial_model
 
 from .conftest import small_config
-from .small_training import arguments, train_here, weights_of
+from .small_training import arguments, refused, train_here, trained, weights_of
 
 
 def test_it_starts_with_the_checkpoints_weights_and_shape(training_root, checkpoint, model, monkeypatch, capsys):
     given = arguments(training_root, "tuned", "--model_name_or_path", checkpoint, "--learning_rate", "0")
     del given[given.index("--recipe") : given.index("--recipe") + 2]
-    assert train_here(monkeypatch, *given, "--train_batch_size", "2") == 0
+    assert train_here(*given, "--train_batch_size", "2") == 0
     assert f"starting from {checkpoint}: {len(model.state_dict())} tensors kept, 0 new" in capsys.readouterr().out
     tuned = load_checkpoint(training_root / "tuned")
-    assert tuned.config.hidden_sizes == list(model.config.hidden_sizes)
+    assert list(tuned.config.hidden_sizes) == list(model.config.hidden_sizes)
     for (name, before), after in zip(model.named_parameters(), tuned.parameters()):
         assert torch.allclose(before, after, atol=1e-7), name
 
@@ -50,17 +50,17 @@ def test_nothing_of_a_checkpoint_is_new_weights(model):
     assert tuned.num_parameters() == 9_823_313
 
 
-def test_a_checkpoint_that_is_none_is_one_line(training_root, monkeypatch, capsys):
-    given = arguments(training_root, "not tuned", "--model_name_or_path", "nobody/nothing")
-    assert train_here(monkeypatch, *given) == 2
-    assert "train: model nobody/nothing: is no folder here" in capsys.readouterr().err
+def test_a_checkpoint_that_is_none_is_one_line(training_root):
+    said = refused(training_root, "not tuned", "--model_name_or_path", "nobody/nothing")
+    assert "train: model nobody/nothing: is no folder here" in said
     assert not (training_root / "not tuned").exists()
 
 
-def test_the_weights_of_the_finished_run_are_complete(training_root, checkpoint, monkeypatch):
-    given = arguments(training_root, "tuned on", "--model_name_or_path", checkpoint)
-    assert train_here(monkeypatch, *given) == 0
-    before, after = weights_of(checkpoint), weights_of(training_root / "tuned on")
+def test_the_weights_of_the_finished_run_are_complete(training_root, checkpoint):
+    before, after = (
+        weights_of(checkpoint),
+        weights_of(trained(training_root, "tuned on", "--model_name_or_path", checkpoint)),
+    )
     assert before.keys() == after.keys()
     assert any(not torch.equal(before[name], after[name]) for name in before)
 

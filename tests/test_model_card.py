@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import ModelCard, ModelCardData
+from train.model_card import main
 
 from modeling_unet_svs.command.checkpoint import load_card, print_info
 from train.arguments import EvaluationArguments
 from train.evaluation.songs import load_songs
-from train.publishing.card import main, make_card
+from train.publishing.card import make_card
 
 from .conftest import ROOT
 

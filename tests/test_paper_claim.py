@@ -25,14 +25,14 @@ def test_statistics_are_over_the_songs_of_all_seeds(tmp_path):
         return [{"nsdr": value, "sir": 1.0, "sar": 2.0} for value in nsdr]
 
     first, second = (write_results(tmp_path / f"{n}.json", songs(*v)) for n, v in enumerate(((1.0, 3.0), (5.0, 7.0))))
-    rows, scores = rows_of({"unet": {"vocals": [first, second]}, "without_skips": {"vocals": [first]}})
-    nsdr = next(row for row in rows if (row.network, row.metric) == ("U-Net", "nsdr"))
-    assert (nsdr.seeds, nsdr.mean, nsdr.min, nsdr.max, nsdr.songs) == ([2.0, 6.0], 4.0, 1.0, 7.0, 2)
-    assert nsdr.std == pytest.approx(5**0.5)
-    assert scores["A, test", "vocals", "without skips", "nsdr"] == [1.0, 3.0]
-    assert "| A, test | vocals | U-Net | NSDR | 4.00 | 2.24 | 1.00 | 7.00 | 2.00, 6.00 |" in table(
-        [vars(row) for row in rows]
-    )
+    unet, twin = (Run("vocals", skip_connections, 0) for skip_connections in (True, False))
+    rows, panels = rows_of([(unet, first), (unet, second), (twin, first)])
+    nsdr = next(row for row in rows if (row["network"], row["metric"]) == ("U-Net", "nsdr"))
+    assert nsdr["seeds"] == [2.0, 6.0]
+    assert (nsdr["mean"], nsdr["min"], nsdr["max"], nsdr["songs"]) == (4.0, 1.0, 7.0, 2)
+    assert nsdr["std"] == pytest.approx(5**0.5)
+    assert panels["NSDR, A, test"]["vocals\nwithout skips"].tolist() == [1.0, 3.0]
+    assert "| A, test | vocals | U-Net | NSDR | 4.00 | 2.24 | 1.00 | 7.00 | 2.00, 6.00 |" in table(rows)
 
 
 def test_both_networks_are_trained_scored_and_drawn_and_nothing_is_done_twice(
@@ -49,7 +49,7 @@ def test_both_networks_are_trained_scored_and_drawn_and_nothing_is_done_twice(
 
     output = tmp_path / "claim"
     runs = tuple(Run("vocals", skip_connections, 0) for skip_connections in (True, False))
-    monkeypatch.setattr(paper_claim, "_run", run)
+    monkeypatch.setattr(paper_claim, "call", run)
     monkeypatch.setattr(paper_claim, "RUNS", runs)
     flags = {
         **{"musdb_dir": training_root / "musdb18", "mir1k_dir": training_root / "mir-1k", "output_dir": output},

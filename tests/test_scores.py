@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from train.evaluation.scores import (
+    SeparatedSong,
     bss_eval_v3,
     frame_median,
-    museval_frames,
     museval_metrics,
     relative_level,
+    score_museval,
     sdr,
     si_sdr,
 )
@@ -44,7 +45,7 @@ def test_museval_is_the_librarys_own():
     references, estimates = stems(2, 10_000)
     arrays = [references.swapaxes(1, 2), estimates.swapaxes(1, 2)]
     expected = museval_metrics().bss_eval(*arrays, window=RATE, hop=RATE, framewise_filters=False)[:4]
-    found = museval_frames(references, estimates, RATE)
+    found = museval_frames(references, estimates)
     for name, values in zip(("sdr", "isr", "sir", "sar"), expected):
         assert found[name] == pytest.approx(values, abs=1e-6), name
     assert found["sdr"].shape == (2, 3)
@@ -53,11 +54,11 @@ def test_museval_is_the_librarys_own():
 def test_silent_frames_are_left_out():
     references, estimates = stems(1, 3 * RATE)
     references[0, :, RATE : 2 * RATE] = 0
-    frames = museval_frames(references, estimates, RATE)["sdr"]
+    frames = museval_frames(references, estimates)["sdr"]
     assert np.isnan(frames).tolist() == [[False, True, False]] * 2
     assert frame_median(frames[0]) == pytest.approx(np.median(frames[0, [0, 2]]))
     references[0] = 0
-    frames = museval_frames(references, estimates, RATE)["sdr"]
+    frames = museval_frames(references, estimates)["sdr"]
     assert frames.shape == (2, 3)
     assert np.isnan(frames).all()
     assert math.isnan(frame_median(frames[0]))
@@ -90,6 +91,12 @@ def test_relative_level_is_in_decibels_under_the_mixture():
     assert relative_level(0.1 * reference, reference) == pytest.approx(-20, abs=1e-5)
     assert relative_level(0 * reference, reference) == -120
     assert math.isnan(relative_level(reference, 0 * reference))
+
+
+def museval_frames(references: np.ndarray, estimates: np.ndarray) -> dict[str, np.ndarray]:
+    """Scores by metric, `(num_stems, num_frames)`."""
+    scores = score_museval(SeparatedSong(references, estimates, RATE, RATE, None)).values()
+    return {name: np.array([stem["frames"][name] for stem in scores]) for name in ("sdr", "isr", "sir", "sar")}
 
 
 def noise_pair() -> tuple[np.ndarray, np.ndarray]:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.utils.tensorboard import SummaryWriter
+from train.package_checkpoint import package_checkpoint
 
 from modeling_unet_svs import UNetSVSConfig, UNetSVSModel
 from modeling_unet_svs.command.checkpoint import load_checkpoint
-from train import trainer as loop
+from train import draw_training, tracking, trainer
 from train.arguments import parse_arguments, read_recipe
 from train.checkpoints import list_checkpoints
 from train.data.mixing import MixingArguments
-from train.publishing.hub import package_checkpoint
 
 from .conftest import make_model, run
-from .small_training import arguments, train_here, weights_of
+from .small_training import arguments, refused, trained, weights_of
 
 MIN_LOSS_DECREASE = 0.1
 
@@ -33,15 +36,15 @@ def test_it_is_launched_by_accelerate(training_root, launch):
     }
 
 
-def test_the_averaged_weights_are_those_that_are_saved(training_root, monkeypatch):
-    assert train_here(monkeypatch, *arguments(training_root, "averaged", "--ema_decay", "0.0")) == 0
-    last = weights_of(training_root / "averaged" / "checkpoint-4")
-    for name, weight in weights_of(training_root / "averaged").items():
+def test_the_averaged_weights_are_those_that_are_saved(training_root):
+    folder = trained(training_root, "averaged", "--ema_decay", "0.0")
+    last = weights_of(folder / "checkpoint-4")
+    for name, weight in weights_of(folder).items():
         assert torch.allclose(weight.float(), last[name].float(), atol=1e-6), name
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("flags", "said"),
     [
         (["--musdb_dir", "nowhere"], "no songs of MUSDB18's train split in nowhere"),
         (
@@ -49,13 +52,14 @@ def test_the_averaged_weights_are_those_that_are_saved(training_root, monkeypatc
             "--recipe 'nonsense' is neither a file nor one of full_band, full_band_finish, paper",
         ),
         (["--resume_from_checkpoint", "nowhere"], "--resume_from_checkpoint nowhere is no folder"),
+        (["--report_to", "mlflow"], "invalid choice: 'mlflow' (choose from"),
+        (["--report_to", "wandb"], "pip install wandb"),
     ],
 )
-def test_what_cannot_be_trained_is_one_line(training_root, monkeypatch, capsys, change, said):
-    assert train_here(monkeypatch, *arguments(training_root, "cannot be trained", *change)) == 2
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("train: ")]
-    assert len(lines) == 1
-    assert said in lines[0]
+def test_what_cannot_be_trained_is_one_line_before_any_work(training_root, monkeypatch, flags, said):
+    monkeypatch.setattr(tracking, "get_available_trackers", list)
+    assert said in refused(training_root, "cannot be trained", *flags)
+    assert not (training_root / "cannot be trained").exists()
 
 
 def test_nothing_to_train_on():
@@ -128,10 +132,9 @@ def test_a_packaged_checkpoint_is_half_as_large_and_loads_in_full_precision(chec
     assert "auto_map" not in (tmp_path / "packaged" / "config.json").read_text()
 
 
-def test_what_a_run_logs_can_be_seen_and_heard(training_root, monkeypatch):
-    given = arguments(training_root, "logged", "--logging_steps", "2", "--report_to", "all")
-    assert train_here(monkeypatch, *given) == 0
-    (file,) = (training_root / "logged" / "logs" / "train").glob("events.out.tfevents*")
+def test_what_a_run_logs_can_be_seen_and_heard(training_root):
+    folder = trained(training_root, "logged", "--logging_steps", "2", "--report_to", "all")
+    (file,) = (folder / "logs" / "train").glob("events.out.tfevents*")
     events = EventAccumulator(str(file), size_guidance={"images": 0, "audio": 0}).Reload()
     tags = events.Tags()
     assert {"loss", "validation_sdr_vocals", "audio_seconds_per_second", "share_network"} <= set(tags["scalars"])
@@ -142,22 +145,12 @@ def test_what_a_run_logs_can_be_seen_and_heard(training_root, monkeypatch):
     assert all(share > 0 for share in shares)
 
 
-@pytest.mark.parametrize(
-    ("report_to", "said"), [("mlflow", "use tensorboard, wandb, trackio, all or none"), ("wandb", "pip install wandb")]
-)
-def test_a_tracker_that_is_not_there_is_told_before_any_work(training_root, monkeypatch, capsys, report_to, said):
-    monkeypatch.setitem(loop.check_trackers.__globals__["AVAILABLE"], "wandb", lambda: False)
-    assert train_here(monkeypatch, *arguments(training_root, "untracked", "--report_to", report_to)) == 2
-    assert said in capsys.readouterr().err
-    assert not (training_root / "untracked").exists()
-
-
 def test_it_stops_when_validation_gets_no_better(training_root, monkeypatch):
-    monkeypatch.setattr(loop, "validate", lambda *_: {"validation_sdr": 1.0})
-    given = arguments(training_root, "stopped", "--max_train_steps", "20", "--validation_steps", "1")
-    assert train_here(monkeypatch, *given, "--early_stopping_patience", "3") == 0
-    assert list_checkpoints(training_root / "stopped")[-1].name == "checkpoint-4"
-    assert (training_root / "stopped" / "model.safetensors").is_file()
+    monkeypatch.setattr(trainer, "validate", lambda *_: {"validation_sdr": 1.0})
+    steps = ("--max_train_steps", "20", "--validation_steps", "1")
+    folder = trained(training_root, "stopped", *steps, "--early_stopping_patience", "3")
+    assert list_checkpoints(folder)[-1].name == "checkpoint-4"
+    assert (folder / "model.safetensors").is_file()
 
 
 def test_bf16_goes_on_in_full_precision_where_a_gradient_is_not_finite(training_root, monkeypatch, capsys):
@@ -174,19 +167,47 @@ def test_bf16_goes_on_in_full_precision_where_a_gradient_is_not_finite(training_
         return output
 
     monkeypatch.setattr(UNetSVSModel, "forward", overflowing)
-    assert train_here(monkeypatch, *arguments(training_root, "overflown", "--mixed_precision", "bf16")) == 0
+    folder = trained(training_root, "overflown", "--mixed_precision", "bf16")
     assert precisions == [True, True, False, False]
     assert "step 2: the gradient is not finite: left out; full precision from here on" in capsys.readouterr().out
-    assert all(weight.isfinite().all() for weight in weights_of(training_root / "overflown").values())
+    assert all(weight.isfinite().all() for weight in weights_of(folder).values())
 
 
-def test_accumulated_gradients_are_those_of_the_whole_batch(training_root, monkeypatch):
+def test_accumulated_gradients_are_those_of_the_whole_batch(training_root):
     """Without batch normalisation's own statistics they would be the same; here they are close."""
-    whole = arguments(training_root, "batch of 4")
-    parts = arguments(training_root, "4 times 1", "--train_batch_size", "2", "--gradient_accumulation_steps", "2")
-    assert train_here(monkeypatch, *whole) == 0
-    assert train_here(monkeypatch, *parts) == 0
-    before, after = (weights_of(training_root / name) for name in ("batch of 4", "4 times 1"))
+    before = weights_of(trained(training_root, "batch of 4"))
+    after = weights_of(
+        trained(training_root, "4 times 1", "--train_batch_size", "2", "--gradient_accumulation_steps", "2")
+    )
     names = [name for name in before if name.endswith("conv.weight")]
     distance = torch.cat([(before[name] - after[name]).flatten() for name in names]).norm()
     assert distance < 0.05 * torch.cat([before[name].flatten() for name in names]).norm()
+
+
+def write_log(folder, losses, **more):
+    with SummaryWriter(str(folder)) as writer:
+        for step, loss in losses.items():
+            writer.add_scalar("loss", loss, step)
+        for name, values in more.items():
+            for step, value in values.items():
+                writer.add_scalar(name, value, step)
+
+
+def test_a_resumed_run_is_one_curve_and_its_newest_part_counts(tmp_path, monkeypatch):
+    write_log(tmp_path / "logs" / "train", {1: 4.0, 2: 3.0, 3: 9.0}, learning_rate={1: 0.5})
+    write_log(tmp_path / "logs" / "train", {3: 2.0, 4: 1.0}, validation_sdr_vocals={4: 6.0})
+    scalars = draw_training.read_scalars(tmp_path)
+    assert scalars["loss"] == {1: 4.0, 2: 3.0, 3: 2.0, 4: 1.0}
+    assert scalars["validation_sdr_vocals"] == {4: 6.0}
+    picture = tmp_path / "curves.png"
+    monkeypatch.setattr(sys, "argv", ["draw_training", str(tmp_path), str(picture)])
+    assert draw_training.main() == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_folder_without_a_log_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["draw_training", str(tmp_path), str(tmp_path / "curves.png")])
+    assert draw_training.main() == 2
+    assert capsys.readouterr().err == f"draw_training: {tmp_path} has no TensorBoard log of a training in logs/.\n"
+    with pytest.raises(ValueError):
+        draw_training.read_scalars(tmp_path / "nowhere")

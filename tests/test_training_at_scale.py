@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from accelerate.commands.config.config_args import load_config_from_file
@@ -9,52 +11,51 @@ from accelerate.commands.config.config_args import load_config_from_file
 from train.arguments import read_recipe
 
 from .conftest import ROOT, run
-from .small_training import arguments, train_here, weights_of, write_recipe
+from .small_training import arguments, trained, weights_of, write_recipe
 
-CONFIGURATIONS = {path.name: path for path in (ROOT / "train" / "accelerate").glob("*.yaml")}
+CONFIGURATIONS = ROOT / "train" / "accelerate"
 
 
-def test_two_processes_follow_one_with_the_same_global_batch(training_root, monkeypatch):
+def test_two_processes_follow_one_with_the_same_global_batch(training_root):
     """Statistics of batch normalisation are each process's own, so they do not agree to the bit."""
     recipe = write_recipe(training_root / "no dropout.json", dropout=0.0)
     steps = ("--recipe", recipe, "--max_train_steps", 6, "--ema_decay", 0, "--learning_rate", 1e-4)
-    assert train_here(monkeypatch, *arguments(training_root, "one", *steps, "--train_batch_size", 8)) == 0
+    one = trained(training_root, "one", *steps, "--train_batch_size", 8)
     two = arguments(training_root, "two", *steps, "--train_batch_size", 4)
     done = run("torchrun", "--standalone", "--nproc_per_node", "2", "train", *two)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("new weights") == 1
-    start = arguments(training_root, "start", *steps, "--learning_rate", 0, "--train_batch_size", 8)
-    assert train_here(monkeypatch, *start) == 0
-    moved_by_one, moved_by_two = (difference(training_root, "start", name) for name in ("one", "two"))
+    start = trained(training_root, "start", *steps, "--learning_rate", 0, "--train_batch_size", 8)
+    moved_by_one, moved_by_two = (difference(start, end) for end in (one, training_root / "two"))
     cosine = torch.nn.functional.cosine_similarity(moved_by_one, moved_by_two, dim=0)
     assert cosine > 0.8
     assert moved_by_two.norm() == pytest.approx(moved_by_one.norm().item(), rel=0.1)
 
 
-def difference(root, before: str, after: str) -> torch.Tensor:
-    first, second = weights_of(root / before), weights_of(root / after)
+def difference(before: Path, after: Path) -> torch.Tensor:
+    first, second = weights_of(before), weights_of(after)
     return torch.cat([(second[name] - first[name]).flatten() for name in first if name.endswith("conv.weight")])
 
 
-def test_a_compiled_model_is_trained_and_saved_under_its_own_names(training_root, monkeypatch):
-    given = arguments(training_root, "compiled", "--torch_compile", "true", "--max_train_steps", 2)
-    assert train_here(monkeypatch, *given) == 0
-    assert train_here(monkeypatch, *arguments(training_root, "eager", "--max_train_steps", 2)) == 0
-    compiled, eager = weights_of(training_root / "compiled"), weights_of(training_root / "eager")
+def test_a_compiled_model_is_trained_and_saved_under_its_own_names(training_root):
+    compiled = weights_of(trained(training_root, "compiled", "--torch_compile", "true", "--max_train_steps", 2))
+    eager = weights_of(trained(training_root, "eager", "--max_train_steps", 2))
     assert compiled.keys() == eager.keys()
     for name in ("unets.vocals.mask.weight", "unets.vocals.encoder.0.conv.weight"):
         assert torch.allclose(compiled[name], eager[name], atol=5e-3)
 
 
+PROCESSES = {"one_gpu.yaml": 1, "one_node_8_gpus.yaml": 8, "several_nodes.yaml": 16, "fsdp.yaml": 8}
+
+
 def test_there_is_a_configuration_for_each_kind_of_machine():
-    assert set(CONFIGURATIONS) == {"one_gpu.yaml", "one_node_8_gpus.yaml", "several_nodes.yaml", "fsdp.yaml"}
+    assert {path.name for path in CONFIGURATIONS.glob("*.yaml")} == set(PROCESSES)
 
 
-@pytest.mark.parametrize("name", CONFIGURATIONS)
+@pytest.mark.parametrize("name", PROCESSES)
 def test_accelerate_reads_the_configurations(name):
-    config = load_config_from_file(str(CONFIGURATIONS[name]))
-    processes = {"one_gpu.yaml": 1, "one_node_8_gpus.yaml": 8, "several_nodes.yaml": 16, "fsdp.yaml": 8}
-    assert config.num_processes == processes[name]
+    config = load_config_from_file(str(CONFIGURATIONS / name))
+    assert config.num_processes == PROCESSES[name]
     assert config.mixed_precision == "no"
     assert read_recipe("full_band")["training"]["mixed_precision"] == "bf16"
     if name == "fsdp.yaml":

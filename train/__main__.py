@@ -8,17 +8,13 @@ ROOT = str(Path(__file__).resolve().parent.parent)
 if ROOT not in sys.path:
     sys.path.insert(0, ROOT)
 
-from .arguments import parse_arguments  # noqa: E402
-from .exit_codes import run_command  # noqa: E402
-from .trainer import train  # noqa: E402
+from train.arguments import parse_arguments  # noqa: E402
+from train.exit_codes import run_command  # noqa: E402
+from train.trainer import train  # noqa: E402
 
 
 def main() -> int:
-    """Trains as the command line says.
-
-    Returns:
-        Exit code: 0 when trained, 2 when something the user gave cannot be used; the reason is one line on stderr.
-    """
+    """Exits with 0 when trained, with 2 and one line on stderr when something the user gave cannot be used."""
     return run_command("train", lambda: train(*parse_arguments()))
 
 

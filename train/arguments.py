@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, NoReturn
 
 from transformers import HfArgumentParser
+from transformers.hf_argparser import HfArg
 
 from modeling_unet_svs import DEFAULT_CHECKPOINT, UNetSVSConfig
 from modeling_unet_svs.command.checkpoint import load_checkpoint
 
-from .data.folders import LAYOUTS, SPLITS
+from .data.folders import LAYOUTS
 from .data.mixing import MixingArguments
 from .evaluation.scores import PROTOCOLS
 
@@ -22,34 +25,28 @@ from .evaluation.scores import PROTOCOLS
 class DataArguments:
     """Which songs, where they are kept decoded, and how a data set larger than the disk is read."""
 
-    musdb_dir: str | None = field(default=None, metadata={"help": "MUSDB18: folder with train/ and test/."})
-    mir1k_dir: str | None = field(default=None, metadata={"help": "MIR-1K: folder of clips."})
-    instrumentals_dir: str | None = field(default=None, metadata={"help": "Folder of music without voice."})
-    stems_dir: str | None = field(
-        default=None,
-        metadata={"help": "Folder of SONG/{vocals, accompaniment | mixture | drums,bass,other}.*, or DSD100."},
+    musdb_dir: str | None = HfArg(default=None, help="MUSDB18: folder with train/ and test/.")
+    mir1k_dir: str | None = HfArg(default=None, help="MIR-1K: folder of clips.")
+    instrumentals_dir: str | None = HfArg(default=None, help="Folder of music without voice.")
+    stems_dir: str | None = HfArg(
+        default=None, help="Folder of SONG/{vocals, accompaniment | mixture | drums,bass,other}.*, or DSD100."
     )
-    dataset_name: str | None = field(
-        default=None, metadata={"help": "Data set of the Hub, or a local copy, with the stems of songs."}
+    dataset_name: str | None = HfArg(
+        default=None, help="Data set of the Hub, or a local copy, with the stems of songs."
     )
-    layout: str | None = field(
-        default=None,
-        metadata={"help": f"Of --stems_dir or --dataset_name, where it is not recognised: {', '.join(LAYOUTS)}."},
+    layout: str | None = HfArg(
+        default=None, help=f"Of --stems_dir or --dataset_name, where it is not recognised: {', '.join(LAYOUTS)}."
     )
-    skip_broken_songs: bool = field(
-        default=False, metadata={"help": "Leave out songs that lack a stem or cannot be decoded, instead of stopping."}
+    skip_broken_songs: bool = HfArg(
+        default=False, help="Leave out songs that lack a stem or cannot be decoded, instead of stopping."
     )
-    cache_dir: str | None = field(
-        default=None, metadata={"help": "Where songs are kept decoded; default: output_dir/../cache."}
+    cache_dir: str | None = HfArg(default=None, help="Where songs are kept decoded; default: output_dir/../cache.")
+    decoding_workers: int = HfArg(default=0, help="Threads that decode; 0 for one per core, up to 8.")
+    streaming: bool = HfArg(default=False, help="Read --dataset_name song by song while training; nothing is kept.")
+    shuffle_buffer_size: int = HfArg(
+        default=64, help="With --streaming: crops that are held and mixed, for each worker."
     )
-    decoding_workers: int = field(default=0, metadata={"help": "Threads that decode; 0 for one per core, up to 8."})
-    streaming: bool = field(
-        default=False, metadata={"help": "Read --dataset_name song by song while training; nothing is kept."}
-    )
-    shuffle_buffer_size: int = field(
-        default=64, metadata={"help": "With --streaming: crops that are held and mixed, for each worker."}
-    )
-    crops_per_song: int = field(default=8, metadata={"help": "With --streaming: crops of a song each time it comes."})
+    crops_per_song: int = HfArg(default=8, help="With --streaming: crops of a song each time it comes.")
 
     def check_data(self) -> None:
         """Checks that the flags fit together.
@@ -76,48 +73,55 @@ class DataArguments:
 
 RECIPES = Path(__file__).parent / "recipes"
 DEFAULT_RECIPE = "full_band"
-PLOT_FORMATS = ("png", "svg", "none")
 
 
 @dataclass(kw_only=True)
 class TrainingArguments(DataArguments):
     """What to train on, for how long, and where to write."""
 
-    output_dir: str = field(
-        default="runs/unet-svs", metadata={"help": "Folder for the model, its checkpoints and its logs."}
+    output_dir: str = HfArg(default="runs/unet-svs", help="Folder for the model, its checkpoints and its logs.")
+    recipe: str | None = HfArg(
+        default=None, help="Name in train/recipes/, or a path to a JSON file; full_band if not given."
     )
-    recipe: str | None = field(
-        default=None, metadata={"help": "Name in train/recipes/, or a path to a JSON file; full_band if not given."}
+    model_name_or_path: str | None = HfArg(
+        default=None, help="Checkpoint to start from, a folder or Hub id; --recipe, where given, says the new shape."
     )
-    model_name_or_path: str | None = field(
-        default=None,
-        metadata={"help": "Checkpoint to start from, a folder or Hub id; --recipe, where given, says the new shape."},
+    max_train_steps: int = HfArg(default=5000, help="Optimizer steps.")
+    train_batch_size: int = HfArg(default=16, help="Examples per step and process.")
+    gradient_accumulation_steps: int = HfArg(default=1, help="Batches per optimizer step.")
+    learning_rate: float = HfArg(default=1.2e-3, help="AdamW's highest learning rate.")
+    warmup_steps: int = HfArg(default=100, help="Steps of linear warm-up before the cosine.")
+    weight_decay: float = HfArg(default=0.01, help="AdamW's weight decay.")
+    max_grad_norm: float = HfArg(default=5.0, help="Gradients are scaled down to this norm.")
+    ema_decay: float = HfArg(default=0.999, help="Moving average of the weights; this is what is saved.")
+    mixed_precision: Literal["no", "bf16", "fp16"] = HfArg(
+        default="no", help="Full precision goes on where bf16 overflows."
     )
-    max_train_steps: int = field(default=5000, metadata={"help": "Optimizer steps."})
-    train_batch_size: int = field(default=16, metadata={"help": "Examples per step and process."})
-    gradient_accumulation_steps: int = field(default=1, metadata={"help": "Batches per optimizer step."})
-    learning_rate: float = field(default=1.2e-3, metadata={"help": "AdamW's highest learning rate."})
-    warmup_steps: int = field(default=100, metadata={"help": "Steps of linear warm-up before the cosine."})
-    weight_decay: float = field(default=0.01, metadata={"help": "AdamW's weight decay."})
-    max_grad_norm: float = field(default=5.0, metadata={"help": "Gradients are scaled down to this norm."})
-    ema_decay: float = field(default=0.999, metadata={"help": "Moving average of the weights; this is what is saved."})
-    mixed_precision: str = field(default="no", metadata={"help": "no, bf16 or fp16; bf16 ends where it overflows."})
-    torch_compile: bool = field(default=False, metadata={"help": "Compile the model first; pays for long runs."})
-    num_workers: int = field(default=1, metadata={"help": "Processes that make examples."})
-    seed: int = field(default=0, metadata={"help": "Of weights, examples and dropout."})
-    validation_steps: int = field(default=500, metadata={"help": "Steps between two validations."})
-    early_stopping_patience: int | None = field(
-        default=None, metadata={"help": "Stop after so many validations in a row without a better SDR."}
+    torch_compile: bool = HfArg(default=False, help="Compile the model first; pays for long runs.")
+    num_workers: int = HfArg(default=1, help="Processes that make examples.")
+    seed: int = HfArg(default=0, help="Of weights, examples and dropout.")
+    validation_steps: int = HfArg(default=500, help="Steps between two validations.")
+    early_stopping_patience: int | None = HfArg(
+        default=None, help="Stop after so many validations in a row without a better SDR."
     )
-    report_to: str = field(default="tensorboard", metadata={"help": "tensorboard, wandb, trackio, all or none."})
-    logging_steps: int = field(default=50, metadata={"help": "Steps between two lines of the log."})
-    checkpointing_steps: int = field(default=250, metadata={"help": "Steps between two checkpoints."})
-    checkpoints_total_limit: int = field(default=2, metadata={"help": "Older checkpoints are removed."})
-    resume_from_checkpoint: str | None = field(
-        default=None, metadata={"help": "A checkpoint's folder, or `latest` for the newest in output_dir, if any."}
+    report_to: Literal["tensorboard", "wandb", "trackio", "all", "none"] = HfArg(
+        default="tensorboard", help="Where to log; all is every tracker that is installed."
     )
-    push_to_hub: bool = field(default=False, metadata={"help": "Upload the trained model, in one commit."})
-    hub_model_id: str | None = field(default=None, metadata={"help": "USER/NAME on the Hub, for --push_to_hub."})
+    logging_steps: int = HfArg(default=50, help="Steps between two lines of the log.")
+    checkpointing_steps: int = HfArg(default=250, help="Steps between two checkpoints.")
+    checkpoints_total_limit: int = HfArg(default=2, help="Older checkpoints are removed.")
+    resume_from_checkpoint: str | None = HfArg(
+        default=None, help="A checkpoint's folder, or `latest` for the newest in output_dir, if any."
+    )
+    push_to_hub: bool = HfArg(default=False, help="Upload the trained model, in one commit.")
+    hub_model_id: str | None = HfArg(default=None, help="USER/NAME on the Hub, for --push_to_hub.")
+
+
+class CommandParser(HfArgumentParser):
+    """Raises what is wrong with a command line, which is then one line instead of a list of all flags."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(message)
 
 
 def read_recipe(name: str) -> dict[str, dict]:
@@ -144,11 +148,13 @@ def parse_arguments(
     arguments: Sequence[str] | None = None,
 ) -> tuple[UNetSVSConfig, TrainingArguments, MixingArguments]:
     """Reads the command line, with the recipe's values as defaults."""
-    parser = HfArgumentParser((TrainingArguments, MixingArguments), prog="accelerate launch train")
-    first, _, _ = parser.parse_args_into_dataclasses(arguments, return_remaining_strings=True)
-    recipe = read_recipe(first.recipe or DEFAULT_RECIPE)
-    parser.set_defaults(**recipe.get("training", {}), **recipe.get("mixing", {}))
-    training, mixing = parser.parse_args_into_dataclasses(arguments)
+    parser = CommandParser((TrainingArguments, MixingArguments), prog="accelerate launch train")
+    given = sys.argv[1:] if arguments is None else [*arguments]
+    recipe = read_recipe(parser.parse_known_args(given)[0].recipe or DEFAULT_RECIPE)
+    defaults = {**recipe.get("training", {}), **recipe.get("mixing", {})}
+    training, mixing = parser.parse_args_into_dataclasses(
+        [*(f"--{name}={value}" for name, value in defaults.items()), *given]
+    )
     training.check_data()
     if training.push_to_hub and not training.hub_model_id:
         raise ValueError("--push_to_hub needs --hub_model_id USER/NAME.")
@@ -162,33 +168,30 @@ def parse_arguments(
 class EvaluationArguments:
     """What to score, on which songs, and how."""
 
-    model: str = field(
+    model: str = HfArg(
         default=DEFAULT_CHECKPOINT,
-        metadata={"help": "Folder or Hub id; `mixture` for the floor, `irm` for the oracle's ratio mask."},
+        help="Folder or Hub id; `mixture` for the floor, `irm` for the oracle's ratio mask.",
     )
-    musdb_dir: str | None = field(default=None, metadata={"help": "MUSDB18: folder with train/ and test/."})
-    mir1k_dir: str | None = field(default=None, metadata={"help": "MIR-1K: folder of clips."})
-    stems_dir: str | None = field(
-        default=None, metadata={"help": "Folder of SONG/vocals.*, SONG/accompaniment.* (or any other stems)."}
+    musdb_dir: str | None = HfArg(default=None, help="MUSDB18: folder with train/ and test/.")
+    mir1k_dir: str | None = HfArg(default=None, help="MIR-1K: folder of clips.")
+    stems_dir: str | None = HfArg(
+        default=None, help="Folder of SONG/vocals.*, SONG/accompaniment.* (or any other stems)."
     )
-    split: str = field(default="test", metadata={"help": "test, validation or train; MIR-1K has no test split."})
-    protocol: list[str] = field(
+    split: Literal["train", "validation", "test"] = HfArg(default="test", help="MIR-1K has no test split.")
+    protocol: list[str] = HfArg(
         default_factory=lambda: ["sdr"],
-        metadata={
-            "help": "One or several of sdr (SDR and SI-SDR of the song), museval (BSSEval v4), bss_eval_v3 (the "
-            "paper's NSDR, SIR, SAR), levels (what comes out as a stem that does not play)."
-        },
+        help="One or several of sdr (SDR and SI-SDR of the song), museval (BSSEval v4), bss_eval_v3 (the "
+        "paper's NSDR, SIR, SAR), levels (what comes out as a stem that does not play).",
+        metadata={"choices": [*PROTOCOLS]},
     )
-    bss_eval_rate: int | None = field(
-        default=None,
-        metadata={"help": "Hz of bss_eval_v3; default: the lower of the model's and the song's (MIR-1K: 16000)."},
+    bss_eval_rate: int | None = HfArg(
+        default=None, help="Hz of bss_eval_v3; default: the lower of the model's and the song's (MIR-1K: 16000)."
     )
-    output: str | None = field(
-        default=None,
-        metadata={"help": "JSON file for all scores; songs that it has already are not done again."},
+    output: str | None = HfArg(
+        default=None, help="JSON file for all scores; songs that it has already are not done again."
     )
-    overwrite: bool = field(default=False, metadata={"help": "Begin --output anew, whatever it has."})
-    plot_format: str = field(default="png", metadata={"help": "Of the box plot beside --output: png, svg or none."})
+    overwrite: bool = HfArg(default=False, help="Begin --output anew, whatever it has.")
+    plot_format: Literal["png", "svg", "none"] = HfArg(default="png", help="Format of the box plot beside --output.")
 
     def __post_init__(self):
         """Raises ValueError for what no evaluation can be made of."""
@@ -197,13 +200,5 @@ class EvaluationArguments:
             what = "only one of" if given else "nothing to evaluate on: give"
             raise ValueError(f"{what} --musdb_dir, --mir1k_dir or --stems_dir{' at a time' if given else ''}.")
         self.protocol = list(dict.fromkeys(self.protocol))
-        for flag, values, known in (
-            ("--protocol", self.protocol, PROTOCOLS),
-            ("--split", [self.split], SPLITS),
-            ("--plot_format", [self.plot_format], PLOT_FORMATS),
-        ):
-            unknown = [value for value in values if value not in known]
-            if unknown:
-                raise ValueError(f"{flag} {unknown[0]} is unknown: use {', '.join(known)}.")
         if self.bss_eval_rate is not None and self.bss_eval_rate <= 0:
             raise ValueError(f"--bss_eval_rate {self.bss_eval_rate}: give a sampling rate in Hz.")

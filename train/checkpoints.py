@@ -2,64 +2,77 @@
 
 from __future__ import annotations
 
-import os
+import json
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import fields
 from pathlib import Path
 
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 
 from modeling_unet_svs import UNetSVSConfig, UNetSVSFeatureExtractor, UNetSVSModel, UNetSVSPipeline
 from modeling_unet_svs.architecture import Architecture
+from modeling_unet_svs.audio.whole_files import whole_files, whole_folder
 from modeling_unet_svs.audio_reading import one_line
-
-EXPORTED = "onnx"
-
-
-def save_model(model: UNetSVSModel, folder: str | Path) -> None:
-    """Saves a model as it is pushed to the Hub."""
-    shutil.rmtree(Path(folder) / EXPORTED, ignore_errors=True)
-    extractor = UNetSVSFeatureExtractor(model.config.num_channels, model.config.sampling_rate)
-    pipeline, partial = UNetSVSPipeline(model=model, feature_extractor=extractor), Path(folder) / "partial-model"
-    shutil.rmtree(partial, ignore_errors=True)
-    with said_in_one_line(partial):
-        pipeline.save_pretrained(partial)
-        for path in sorted(partial.iterdir()):
-            os.replace(path, Path(folder) / path.name)
-        partial.rmdir()
-
-
-@contextmanager
-def said_in_one_line(partial: Path) -> Iterator[None]:
-    """Context in which a folder is written, under another name until it is whole."""
-    try:
-        yield
-    except Exception as error:  # a full disk is another error in each of the libraries that write
-        shutil.rmtree(partial, ignore_errors=True)
-        raise ValueError(f"{partial.parent} cannot be written to: {one_line(error)}") from None
-
-
-def replace_folder(partial: Path, target: Path) -> None:
-    """Gives a folder that was written under another name its own, in place of what is there."""
-    shutil.rmtree(target, ignore_errors=True)
-    os.replace(partial, target)
-
 
 PATTERN = re.compile(r"checkpoint-(\d+)")
 
 
+@contextmanager
+def said_in_one_line(folder: Path) -> Iterator[None]:
+    """Context in which a folder is written."""
+    try:
+        yield
+    except Exception as error:  # a full disk is another error in each of the libraries that write
+        raise ValueError(f"{folder} cannot be written to: {one_line(error)}") from None
+
+
+def save_model(model: UNetSVSModel, folder: str | Path) -> None:
+    """Saves a model as it is pushed to the Hub; graphs that were exported of an older one go."""
+    shutil.rmtree(Path(folder) / "onnx", ignore_errors=True)
+    extractor = UNetSVSFeatureExtractor(model.config.num_channels, model.config.sampling_rate)
+    with said_in_one_line(Path(folder)), whole_files(folder) as partial:
+        UNetSVSPipeline(model=model, feature_extractor=extractor).save_pretrained(partial)
+
+
+def save_checkpoint(
+    accelerator: Accelerator, output_dir: Path, step: int, total_limit: int, config: UNetSVSConfig
+) -> None:
+    """Writes `output_dir/checkpoint-STEP` and removes the oldest checkpoints.
+
+    Accelerate's own naming counts saves rather than steps, and removes the oldest before the newest is whole."""
+    with said_in_one_line(output_dir), ExitStack() as stack:
+        partial = [None]
+        if accelerator.is_main_process:
+            partial = [str(stack.enter_context(whole_folder(output_dir / f"checkpoint-{step}")))]
+            config.save_pretrained(partial[0])
+        broadcast_object_list(partial)
+        accelerator.save_state(partial[0])
+        accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        for old in list_checkpoints(output_dir)[:-total_limit]:
+            shutil.rmtree(old)
+
+
 def list_checkpoints(output_dir: Path) -> list[Path]:
-    """A run's checkpoints."""
-    found = [path for path in Path(output_dir).glob("checkpoint-*") if PATTERN.fullmatch(path.name)]
-    return sorted(found, key=_step_of)
+    """A run's checkpoints, oldest first."""
+    return sorted((path for path in output_dir.glob("checkpoint-*") if PATTERN.fullmatch(path.name)), key=step_of)
+
+
+def step_of(checkpoint: Path) -> int:
+    """The step of a folder `checkpoint-STEP`, and 0 of one that has another name."""
+    found = PATTERN.fullmatch(checkpoint.name)
+    return int(found[1]) if found else 0
 
 
 def find_checkpoint(output_dir: Path, resume_from_checkpoint: str | None) -> Path | None:
-    """The checkpoint to go on from."""
+    """The checkpoint to go on from; `None` to begin anew, which `latest` also means where there is none yet."""
     existing = list_checkpoints(output_dir)
+    if resume_from_checkpoint == "latest":
+        return existing[-1] if existing else None
     if resume_from_checkpoint is None:
         if existing:
             raise ValueError(
@@ -67,8 +80,6 @@ def find_checkpoint(output_dir: Path, resume_from_checkpoint: str | None) -> Pat
                 "or choose another --output_dir."
             )
         return None
-    if resume_from_checkpoint == "latest":
-        return existing[-1] if existing else None
     if not Path(resume_from_checkpoint).is_dir():
         raise ValueError(f"--resume_from_checkpoint {resume_from_checkpoint} is no folder.")
     return Path(resume_from_checkpoint)
@@ -76,10 +87,10 @@ def find_checkpoint(output_dir: Path, resume_from_checkpoint: str | None) -> Pat
 
 def load_checkpoint_state(accelerator: Accelerator, checkpoint: Path, config: UNetSVSConfig) -> Path | None:
     """Takes all state from a checkpoint or, where that is damaged, from the newest older one that is not."""
-    older = [path for path in list_checkpoints(checkpoint.parent) if _step_of(path) < _step_of(checkpoint)]
+    older = [path for path in list_checkpoints(checkpoint.parent) if step_of(path) < step_of(checkpoint)]
     for candidate in [checkpoint, *reversed(older)]:
         try:
-            differences = _differences(UNetSVSConfig.from_pretrained(candidate), config)
+            differences = differing_fields(UNetSVSConfig.from_pretrained(candidate), config)
             if not differences:
                 accelerator.load_state(str(candidate))
                 return candidate
@@ -94,36 +105,9 @@ def load_checkpoint_state(accelerator: Accelerator, checkpoint: Path, config: UN
     return None
 
 
-def _step_of(checkpoint: Path) -> int:
-    found = PATTERN.fullmatch(checkpoint.name)
-    return int(found[1]) if found else 0
-
-
-def _differences(saved: UNetSVSConfig, config: UNetSVSConfig) -> str:
+def differing_fields(saved: UNetSVSConfig, config: UNetSVSConfig) -> str:
+    """The architecture's fields that two configurations have different values of, in words."""
+    # As JSON has them: a tuple is saved as a list.
+    before, now = (json.loads(one.to_json_string(use_diff=False)) for one in (saved, config))
     names = [field.name for field in fields(Architecture)]
-    pairs = {name: [_as_list(getattr(one, name)) for one in (saved, config)] for name in names}
-    return ", ".join(f"{name} {before}, not {now}" for name, (before, now) in pairs.items() if before != now)
-
-
-def _as_list(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value
-
-
-def save_checkpoint(
-    accelerator: Accelerator, output_dir: Path, step: int, total_limit: int, config: UNetSVSConfig
-) -> None:
-    """Writes `output_dir/checkpoint-STEP` under another name, renames it when whole, and removes the oldest."""
-    target = Path(output_dir) / f"checkpoint-{step}"
-    partial = Path(output_dir) / f"partial-{target.name}"
-    if accelerator.is_main_process:
-        shutil.rmtree(partial, ignore_errors=True)
-    accelerator.wait_for_everyone()
-    with said_in_one_line(partial):
-        accelerator.save_state(str(partial))
-        if accelerator.is_main_process:
-            config.save_pretrained(partial)
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        replace_folder(partial, target)
-        for old in list_checkpoints(output_dir)[:-total_limit]:
-            shutil.rmtree(old)
+    return ", ".join(f"{name} {before[name]}, not {now[name]}" for name in names if before[name] != now[name])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,13 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
 from tqdm.auto import tqdm
-from transformers import HfArgumentParser
 
 from modeling_unet_svs.audio_reading import one_line
 
-from .arguments import EvaluationArguments
+from .arguments import CommandParser, EvaluationArguments
 from .data.songs import Song
 from .evaluation.results import (
-    draw_box_plot,
+    draw_results,
     library_versions,
     plain,
     print_scores,
@@ -36,15 +35,8 @@ from .evaluation.results import (
 from .evaluation.scores import PROTOCOLS, SeparatedSong
 from .evaluation.separators import Separator, load_separator
 from .evaluation.songs import SongCollection, load_songs, read_stems
+from .exit_codes import FAILED, run_command
 
-
-def parse_arguments(arguments: Sequence[str] | None = None) -> EvaluationArguments:
-    """Reads the command line."""
-    parser = HfArgumentParser(EvaluationArguments, prog="python -m train.evaluate")
-    return parser.parse_args_into_dataclasses(arguments)[0]
-
-
-FAILED, USAGE = 1, 2
 # Songs of each process between two times that results are written.
 SONGS_PER_ROUND = 4
 
@@ -58,11 +50,7 @@ def evaluate(arguments: EvaluationArguments, command: str = "") -> dict[str, Any
         "command": command,
         "arguments": asdict(arguments),
         "versions": library_versions(),
-        "model": {
-            "name": separator.name,
-            "fingerprint": separator.fingerprint,
-            "sampling_rate": separator.sampling_rate,
-        },
+        "model": {name: getattr(separator, name) for name in ("name", "fingerprint", "sampling_rate")},
         "data": {
             "name": collection.name,
             "split": collection.split,
@@ -80,10 +68,12 @@ def evaluate(arguments: EvaluationArguments, command: str = "") -> dict[str, Any
         ordered = {song.name: songs[song.name] for song in collection.songs if song.name in songs}
         return {**results, "summary": summarise(ordered), "failed": failed, "songs": ordered}
 
-    if output and state.is_main_process:
-        # Before any work, so that a place that cannot be written to is known at once.
-        output.parent.mkdir(parents=True, exist_ok=True)
-        write_results(output, current())
+    def write() -> None:
+        if output and state.is_main_process:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            write_results(output, current())
+
+    write()  # before any work, so that a place that cannot be written to is known at once
     todo = [song for song in collection.songs if not set(arguments.protocol) <= set(songs.get(song.name, ()))]
     per_round = SONGS_PER_ROUND * state.num_processes
     with tqdm(total=len(todo), desc="Evaluating", unit="song", disable=not state.is_main_process) as progress:
@@ -91,7 +81,7 @@ def evaluate(arguments: EvaluationArguments, command: str = "") -> dict[str, Any
             done = []
             with state.split_between_processes(todo[start : start + per_round]) as mine:
                 for song in mine:
-                    done.append(_score(song, songs.get(song.name, {}), separator, collection, arguments))
+                    done.append(score(song, songs.get(song.name, {}), separator, collection, arguments))
                     progress.update()
             gathered = gather_object(done)
             progress.update(len(gathered) - len(done))
@@ -102,8 +92,7 @@ def evaluate(arguments: EvaluationArguments, command: str = "") -> dict[str, Any
                 failed[name] = reason
                 if state.is_main_process:
                     progress.write(f"evaluate: {name}: {reason}", file=sys.stderr)
-            if output and state.is_main_process:
-                write_results(output, current())
+            write()
     return current()
 
 
@@ -113,7 +102,7 @@ def process_state() -> PartialState:
     return PartialState(cpu=use_cpu or not torch.accelerator.is_available())
 
 
-def _score(
+def score(
     song: Song, known: Mapping, separator: Separator, collection: SongCollection, arguments: EvaluationArguments
 ) -> tuple[str, dict[str, Any] | None, str | None]:
     """A song's name, its scores, and why there are none."""
@@ -121,34 +110,34 @@ def _score(
         references, rate = read_stems(song)
         estimates = np.ascontiguousarray(separator.separate(references, rate))
         rates = (rate, separator.sampling_rate or rate, collection.recorded_rate or rate)
-        bss_eval_rate = arguments.bss_eval_rate or min(rates)
-        separated = SeparatedSong(references, estimates, rate, bss_eval_rate, separator.separate)
-        scores = {**known, "seconds": references.shape[-1] / rate}
-        for protocol in arguments.protocol:
-            if protocol not in known:
-                scores[protocol] = PROTOCOLS[protocol](separated)
-        return song.name, plain(scores), None
+        separated = SeparatedSong(
+            references, estimates, rate, arguments.bss_eval_rate or min(rates), separator.separate
+        )
+        new = {protocol: PROTOCOLS[protocol](separated) for protocol in arguments.protocol if protocol not in known}
+        return song.name, plain({**known, "seconds": references.shape[-1] / rate, **new}), None
     except Exception as error:  # one song, whatever is wrong with it, does not end the evaluation of all others
         return song.name, None, one_line(error)
 
 
-def main() -> int:
+def evaluate_and_show() -> int:
     """Prints a table, writes the JSON file and a box plot beside it."""
+    (arguments,) = CommandParser(EvaluationArguments, prog="python -m train.evaluate").parse_args_into_dataclasses()
     try:
-        arguments = parse_arguments()
         results = evaluate(arguments, shlex.join(["python", "-m", "train.evaluate", *sys.argv[1:]]))
         if process_state().is_main_process:
             print_scores(results["summary"])
             if arguments.output and results["songs"] and arguments.plot_format != "none":
                 picture = Path(arguments.output).with_suffix(f".{arguments.plot_format}")
-                draw_box_plot(results).savefig(picture, dpi=100)
-    except (ValueError, OSError) as error:
-        print(f"evaluate: {error}", file=sys.stderr)
-        return USAGE
+                draw_results(results).savefig(picture, dpi=100)
     finally:
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
     return FAILED if results["failed"] else 0
+
+
+def main() -> int:
+    """Exits with 1 where songs failed, with 2 where nothing can be scored."""
+    return run_command("evaluate", evaluate_and_show)
 
 
 if __name__ == "__main__":

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 from collections.abc import Callable
 
-USAGE = 2
+FAILED, USAGE = 1, 2
 
 
-def run_command(name: str, work: Callable[..., object], *words: str) -> int:
-    """Does the work of a command."""
-    given: list[str] = []
-    if words:
-        parser = argparse.ArgumentParser(prog=f"python -m train.{name}")
-        for word in words:
-            parser.add_argument(word.strip("[]"), nargs="?" if word.startswith("[") else None)
-        given = [value for value in vars(parser.parse_args()).values() if value is not None]
+def run_command(name: str, work: Callable[..., int | None], *words: str) -> int:
+    """Hands the command line's `words` to `work`; those in brackets may be left out."""
+    parser = argparse.ArgumentParser(prog=f"python -m train.{name}")
+    for word in words:
+        parser.add_argument(word.strip("[]"), nargs="?" if word.startswith("[") else None)
+    given = vars(parser.parse_args()).values() if words else ()
     try:
-        work(*given)
+        return work(*(value for value in given if value is not None)) or 0
+    except subprocess.CalledProcessError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return FAILED
     except (ValueError, OSError) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return USAGE
-    return 0

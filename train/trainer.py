@@ -1,4 +1,4 @@
-"""The training loop, from the arguments to the saved model."""
+"""The trainer, from the arguments to the saved model: the loop first, then its parts."""
 
 from __future__ import annotations
 
@@ -17,122 +17,18 @@ from tqdm.auto import tqdm
 from transformers import get_cosine_schedule_with_warmup
 
 from modeling_unet_svs import UNetSVSConfig, UNetSVSModel
+from modeling_unet_svs.audio.whole_files import whole_folder
 from modeling_unet_svs.command.batch import share_cpus
 from modeling_unet_svs.command.checkpoint import load_checkpoint
 
 from .arguments import TrainingArguments
-from .checkpoints import find_checkpoint, load_checkpoint_state, replace_folder, save_checkpoint, save_model
+from .checkpoints import find_checkpoint, load_checkpoint_state, save_checkpoint, save_model
 from .data.loading import load_songs, training_batches
 from .data.mixing import MixingArguments
 from .publishing.card import write_run_card
 from .publishing.hub import publish
-from .tracking import check_trackers, log_example
+from .tracking import available_trackers, log_example
 from .validation import validate
-
-PARTS = ("data", "network", "optimizer")
-
-
-class Stopwatch:
-    """Adds up the time of a step's parts, which follow each other."""
-
-    def __init__(self, device: torch.device, seconds_per_step: float):
-        self._device, self._seconds_per_step = device, seconds_per_step
-        self._times: Counter[str] = Counter()
-        self._num_steps = 0
-        self._last = time.perf_counter()
-
-    def lap(self, part: str) -> None:
-        """Ends a part of a step."""
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-        now = time.perf_counter()
-        self._times[part] += now - self._last
-        self._last = now
-
-    def end_step(self) -> None:
-        """Counts a step."""
-        self._num_steps += 1
-
-    def skip(self) -> None:
-        """Leaves out the time since the last lap: a validation, or a checkpoint."""
-        self._last = time.perf_counter()
-
-    def report(self) -> dict[str, float]:
-        """What was measured since the last report."""
-        total = max(sum(self._times.values()), 1e-9)
-        shares = {f"share_{part}": self._times[part] / total for part in PARTS}
-        speed = self._num_steps * self._seconds_per_step / total
-        self._times.clear()
-        self._num_steps = 0
-        return {"audio_seconds_per_second": speed, **shares}
-
-
-def warmed_up_average(decay: float) -> Callable[[list[torch.Tensor], list[torch.Tensor], torch.Tensor | int], None]:
-    """Exponential moving average whose memory grows from nothing to `decay`, so that first weights are forgotten."""
-
-    @torch.no_grad()
-    def update(averages: list[torch.Tensor], values: list[torch.Tensor], num_averaged: torch.Tensor | int) -> None:
-        warmed_up = min(decay, (1 + float(num_averaged)) / (10 + float(num_averaged)))
-        for average, value in zip(averages, values):
-            if average.is_floating_point():
-                average.lerp_(value, 1 - warmed_up)
-            else:
-                average.copy_(value)
-
-    return update
-
-
-@dataclass
-class RunState:
-    """Progress of a run."""
-
-    step: int = 0
-    best_sdr: float = -math.inf
-    validations_since_best: int = 0
-    full_precision: bool = False
-
-    def state_dict(self) -> dict:
-        """All of it."""
-        return asdict(self)
-
-    def load_state_dict(self, state: dict) -> None:
-        """Takes the state of a checkpoint."""
-        for name, value in state.items():
-            setattr(self, name, value)
-
-    def note_validation(self, sdr: float) -> bool:
-        """Takes a validation's result."""
-        is_best = sdr > self.best_sdr
-        self.validations_since_best = 0 if is_best else self.validations_since_best + 1
-        self.best_sdr = max(sdr, self.best_sdr)
-        return is_best
-
-
-def initial_model(config: UNetSVSConfig, model_name_or_path: str | None) -> tuple[UNetSVSModel, str]:
-    """Makes the model to train."""
-    if model_name_or_path is None:
-        return UNetSVSModel(config).train(), "new weights"
-    load_checkpoint(model_name_or_path)  # for its errors: below, nothing that is wrong with the weights is one
-    model, report = UNetSVSModel.from_pretrained(
-        model_name_or_path,
-        config=config,
-        dtype="float32",
-        use_safetensors=True,
-        ignore_mismatched_sizes=True,
-        output_loading_info=True,
-    )
-    renewed = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
-    kept = Counter(_part(name) for name in model.state_dict() if name not in renewed)
-    new = Counter(map(_part, renewed))
-    said = f"starting from {model_name_or_path}: {sum(kept.values())} tensors kept, {sum(new.values())} new"
-    if new:
-        said += f" ({', '.join(f'{part}: {count}' for part, count in sorted(new.items()))})"
-    return model.train(), said
-
-
-def _part(name: str) -> str:
-    """`unets.vocals.encoder.0.conv.weight` is part of `vocals.encoder.0`."""
-    return ".".join(name.split(".")[1:4]) if ".mask." not in name else f"{name.split('.')[1]}.mask"
 
 
 def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArguments) -> None:
@@ -144,14 +40,15 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
         mixed_precision=training.mixed_precision,
         gradient_accumulation_steps=training.gradient_accumulation_steps,
         dynamo_backend="inductor" if training.torch_compile else None,
-        log_with=check_trackers(training.report_to) or None,
+        log_with=available_trackers(training.report_to) or None,
         project_config=ProjectConfiguration(project_dir=output_dir, logging_dir=output_dir / "logs"),
     )
     if accelerator.device.type == "cpu":
         share_cpus(accelerator.num_processes)
     checkpoint = find_checkpoint(output_dir, training.resume_from_checkpoint)
     train_songs, validation_songs = load_songs(training, config, accelerator)
-    batch_size = training.train_batch_size * accelerator.num_processes * training.gradient_accumulation_steps
+    output_dir.mkdir(parents=True, exist_ok=True)
+
     set_seed(training.seed)
     model, said = initial_model(config, training.model_name_or_path)
     accelerator.print(said)
@@ -170,15 +67,17 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
         checkpoint = load_checkpoint_state(accelerator, checkpoint, config)
         accelerator.print(f"resuming after step {run.step}{f' from {checkpoint}' if checkpoint else ''}")
     if run.full_precision:
-        _give_up_mixed_precision(accelerator, model)
+        give_up_mixed_precision(accelerator, model)
     loader = training_batches(train_songs, training, config, mixing, accelerator, run.step)
+
     accelerator.init_trackers("train", config={**asdict(training), **asdict(mixing)})
     progress = tqdm(
         total=training.max_train_steps, initial=run.step, disable=not accelerator.is_main_process, mininterval=10
     )
+    batch_size = training.train_batch_size * accelerator.num_processes * training.gradient_accumulation_steps
+    stopwatch = Stopwatch(accelerator.device, batch_size * config.patch_samples / config.sampling_rate)
     losses: list[torch.Tensor] = []
     scores: dict[str, float] = {}
-    stopwatch = Stopwatch(accelerator.device, batch_size * config.patch_samples / config.sampling_rate)
     for batch in loader:
         stopwatch.lap("data")
         with accelerator.accumulate(model):
@@ -197,19 +96,24 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
                 tqdm.write(f"step {run.step + 1}: the gradient is not finite: left out")
             else:
                 run.full_precision = True
-                _give_up_mixed_precision(accelerator, model)
+                give_up_mixed_precision(accelerator, model)
                 tqdm.write(f"step {run.step + 1}: the gradient is not finite: left out; full precision from here on")
             schedule.step()
             optimizer.zero_grad()
         stopwatch.lap("optimizer")
-        stopwatch.end_step()
+        stopwatch.num_steps += 1
         run.step += 1
         progress.update()
         is_last = run.step == training.max_train_steps
+
         if run.step % training.logging_steps == 0 or is_last:
             values = {"loss": accelerator.reduce(torch.stack(losses).mean(), "mean").item(), **stopwatch.report()}
             losses.clear()
-            progress.set_postfix_str(_line(values), refresh=False)
+            progress.set_postfix_str(
+                "loss {loss:.4f}, {audio_seconds_per_second:.0f} s of audio/s, {share_network:.0%} in the network, "
+                "{share_data:.0%} in data".format(**values),
+                refresh=False,
+            )
             values |= {"learning_rate": schedule.get_last_lr()[0], "gradient_norm": norm.item()}
             accelerator.log(values, step=run.step)
         if validation_songs and (run.step % training.validation_steps == 0 or is_last):
@@ -218,15 +122,16 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
             if accelerator.is_main_process:
                 tqdm.write(f"step {run.step}: " + ", ".join(f"{name} {value:.2f}" for name, value in scores.items()))
                 log_example(accelerator, average.module, validation_songs[0], run.step)
-            if scores and run.note_validation(scores["validation_sdr"]) and accelerator.is_main_process:
-                save_model(average.module, output_dir / "partial-best")
-                replace_folder(output_dir / "partial-best", output_dir / "best")
+            if scores and run.is_best(scores["validation_sdr"]) and accelerator.is_main_process:
+                with whole_folder(output_dir / "best") as best:
+                    save_model(average.module, best)
             is_last |= run.validations_since_best == training.early_stopping_patience
         if run.step % training.checkpointing_steps == 0 or is_last:
             save_checkpoint(accelerator, output_dir, run.step, training.checkpoints_total_limit, config)
         stopwatch.skip()
         if is_last:
             break
+
     progress.close()
     if accelerator.is_main_process:
         save_model(average.module, output_dir)
@@ -236,13 +141,100 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
         publish(output_dir, training.hub_model_id)
 
 
-def _give_up_mixed_precision(accelerator: Accelerator, model: torch.nn.Module) -> None:
-    # Takes away what `prepare` has wrapped around `forward`, and changes nothing else.
+def initial_model(config: UNetSVSConfig, model_name_or_path: str | None) -> tuple[UNetSVSModel, str]:
+    """The model to train, and where its weights come from: a checkpoint gives those that have the same shape."""
+    if model_name_or_path is None:
+        return UNetSVSModel(config).train(), "new weights"
+    load_checkpoint(model_name_or_path)  # for its errors: below, nothing that is wrong with the weights is one
+    model, report = UNetSVSModel.from_pretrained(
+        model_name_or_path,
+        config=config,
+        dtype="float32",
+        use_safetensors=True,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+    )
+    new = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
+    said = f"starting from {model_name_or_path}: {len(model.state_dict()) - len(new)} tensors kept, {len(new)} new"
+    if new:
+        said += f" ({', '.join(f'{part}: {count}' for part, count in sorted(Counter(map(layer_of, new)).items()))})"
+    return model.train(), said
+
+
+def layer_of(name: str) -> str:
+    """`unets.vocals.encoder.0.conv.weight` is in `vocals.encoder.0`, and `unets.vocals.mask.bias` in `vocals.mask`."""
+    return ".".join(name.split(".")[1:4]) if ".mask." not in name else f"{name.split('.')[1]}.mask"
+
+
+def warmed_up_average(decay: float) -> Callable[[list[torch.Tensor], list[torch.Tensor], torch.Tensor], None]:
+    """Exponential moving average whose memory grows from nothing to `decay`, so that first weights are forgotten."""
+
+    @torch.no_grad()
+    def update(averages: list[torch.Tensor], values: list[torch.Tensor], num_averaged: torch.Tensor) -> None:
+        warmed_up = min(decay, (1 + float(num_averaged)) / (10 + float(num_averaged)))
+        for average, value in zip(averages, values):
+            if average.is_floating_point():
+                average.lerp_(value, 1 - warmed_up)
+            else:
+                average.copy_(value)
+
+    return update
+
+
+def give_up_mixed_precision(accelerator: Accelerator, model: torch.nn.Module) -> None:
+    """Takes away what `prepare` has wrapped around `forward`, and changes nothing else."""
     accelerator.unwrap_model(model, keep_fp32_wrapper=False)
 
 
-def _line(values: dict[str, float]) -> str:
-    return (
-        f"loss {values['loss']:.4f}, {values['audio_seconds_per_second']:.0f} s of audio/s, "
-        f"{values['share_network']:.0%} in the network, {values['share_data']:.0%} in data"
-    )
+@dataclass
+class RunState:
+    """Progress of a run, which its checkpoints keep."""
+
+    step: int = 0
+    best_sdr: float = -math.inf
+    validations_since_best: int = 0
+    full_precision: bool = False
+
+    def state_dict(self) -> dict:
+        return asdict(self)
+
+    def load_state_dict(self, state: dict) -> None:
+        vars(self).update(state)
+
+    def is_best(self, sdr: float) -> bool:
+        """Takes a validation's result and compares it with those before."""
+        is_best = sdr > self.best_sdr
+        self.validations_since_best = 0 if is_best else self.validations_since_best + 1
+        self.best_sdr = max(sdr, self.best_sdr)
+        return is_best
+
+
+class Stopwatch:
+    """Adds up the time of a step's parts, which follow each other, over the steps between two reports."""
+
+    def __init__(self, device: torch.device, seconds_per_step: float):
+        self.device, self.seconds_per_step = device, seconds_per_step
+        self.times: Counter[str] = Counter()
+        self.num_steps = 0
+        self.skip()
+
+    def skip(self) -> None:
+        """Leaves out the time since the last lap: a validation, or a checkpoint."""
+        self.last = time.perf_counter()
+
+    def lap(self, part: str) -> None:
+        """Counts the time since the last lap as a part's."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        now = time.perf_counter()
+        self.times[part] += now - self.last
+        self.last = now
+
+    def report(self) -> dict[str, float]:
+        """Seconds of audio per second, and each part's share of the time, since the last report."""
+        total = max(self.times.total(), 1e-9)
+        shares = {f"share_{part}": seconds / total for part, seconds in self.times.items()}
+        speed = self.num_steps * self.seconds_per_step / total
+        self.times.clear()
+        self.num_steps = 0
+        return {"audio_seconds_per_second": speed, **shares}

@@ -15,7 +15,7 @@ from .evaluation.scores import sdr
 
 
 def song_stems(song: DecodedSong) -> dict[str, np.ndarray]:
-    """Float32 stems of a song, `accompaniment`, the sum of all but the vocals, and `mixture`, the sum of all."""
+    """A song's stems, its `accompaniment` and its `mixture`, each float32 `(num_channels, num_samples)`."""
     stems = {name: np.asarray(song.stem(name)[:, : song.num_samples], dtype=np.float32) for name in song.stems}
     stems["accompaniment"] = sum(stem for name, stem in stems.items() if name != "vocals")
     stems["mixture"] = stems["accompaniment"] + stems["vocals"]
@@ -23,17 +23,7 @@ def song_stems(song: DecodedSong) -> dict[str, np.ndarray]:
 
 
 def validate(model: UNetSVSModel, songs: Sequence[DecodedSong], accelerator: Accelerator) -> dict[str, float]:
-    """Separates songs and scores the stems; the songs are shared out between processes.
-
-    Args:
-        model: with weights to score.
-        songs: decoded to the model's rate and channels.
-        accelerator: of this process.
-
-    Returns:
-        `validation_sdr_<stem>`, mean over songs in dB, for each stem that the songs have, and `validation_sdr`, the
-        mean of those.
-    """
+    """Mean SDR over songs in dB: `validation_sdr_<stem>`, and `validation_sdr`, their mean, alike in all processes."""
     sums = np.zeros((2, len(model.config.stems)))
     for song in songs[accelerator.process_index :: accelerator.num_processes]:
         references = song_stems(song)
@@ -42,15 +32,9 @@ def validate(model: UNetSVSModel, songs: Sequence[DecodedSong], accelerator: Acc
             score = sdr(references[name], estimate) if name in references else float("nan")
             if np.isfinite(score):
                 sums[:, index] += score, 1
-    totals = (
-        accelerator.reduce(torch.tensor(sums, dtype=torch.float32, device=accelerator.device), "sum").cpu().numpy()
-    )
+    sums = torch.tensor(sums, dtype=torch.float32, device=accelerator.device)
+    totals = accelerator.reduce(sums, "sum").tolist()
     scores = {
-        f"validation_sdr_{name}": float(total / count)
-        for name, total, count in zip(model.config.stems, *totals)
-        if count
+        f"validation_sdr_{name}": total / count for name, total, count in zip(model.config.stems, *totals) if count
     }
     return {**scores, "validation_sdr": float(np.mean(list(scores.values())))} if scores else {}
-
-
-__all__ = ["song_stems", "validate"]

@@ -1,4 +1,4 @@
-"""Scores for people: a table on the screen and a box plot."""
+"""Results of an evaluation: statistics over songs, the JSON file, the table on the screen, the box plot."""
 
 from __future__ import annotations
 
@@ -19,75 +19,85 @@ from rich.table import Table
 from modeling_unet_svs.audio.whole_files import replace_text
 
 LIBRARIES = (
-    "unet-svs",
-    "torch",
-    "numpy",
-    "scipy",
-    "transformers",
-    "accelerate",
-    "datasets",
-    "museval",
-    "mir_eval",
-    "av",
+    *("unet-svs", "torch", "numpy", "scipy", "transformers", "accelerate", "datasets", "museval", "mir_eval", "av"),
     "soxr",
 )
 DECIMALS = 4
 # What two evaluations must share for one to go on where the other ended.
 IDENTITY = ("model", "data", "bss_eval_rate")
+# The metric of each protocol that the box plot shows.
+PLOTTED = {"sdr": "sdr", "museval": "sdr", "bss_eval_v3": "nsdr", "levels": "leakage"}
+TABLE_WIDTH = 110
+STATISTICS = {"mean": np.mean, "std": np.std, "min": np.min, "max": np.max, "median": np.median}
+
+
+def finite(values: Sequence[float | None]) -> np.ndarray:
+    """Scores without those of silent references, which are `None` or NaN, and without infinite ones."""
+    scores = np.array(values, dtype=float)
+    return scores[np.isfinite(scores)]
+
+
+def statistics(values: Sequence[float | None], seconds: Sequence[float]) -> dict[str, float]:
+    """Statistics over the songs that have a score; NaN where none has."""
+    scores, lengths = np.array(values, dtype=float), np.array(seconds)
+    scored = np.isfinite(scores)
+    found = dict.fromkeys((*STATISTICS, "length_weighted_mean"), math.nan)
+    if scored.any():
+        found = {name: float(statistic(scores[scored])) for name, statistic in STATISTICS.items()}
+        found["length_weighted_mean"] = float(np.average(scores[scored], weights=lengths[scored]))
+    return {**found, "count": int(scored.sum()), "skipped": int((~scored).sum())}
 
 
 def summarise(songs: Mapping[str, Mapping]) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
-    """Statistics over songs."""
-    protocols = list(dict.fromkeys(key for scores in songs.values() for key in scores if key != "seconds"))
+    """Statistics over songs by protocol, stem and metric."""
     summary: dict = {}
-    for protocol in protocols:
+    for protocol in dict.fromkeys(key for scores in songs.values() for key in scores if key != "seconds"):
         scored = [scores for scores in songs.values() if protocol in scores]
+        seconds = [scores["seconds"] for scores in scored]
         summary[protocol] = {}
         for stem, metrics in scored[0][protocol].items():
+            rows = [scores[protocol][stem] for scores in scored]
             summary[protocol][stem] = {
-                metric: _statistics(
-                    [scores[protocol][stem][metric] for scores in scored], [scores["seconds"] for scores in scored]
-                )
-                for metric in metrics
-                if metric != "frames"
+                metric: statistics([row[metric] for row in rows], seconds) for metric in metrics if metric != "frames"
             }
             for metric in metrics.get("frames", ()):
-                frames = [value for scores in scored for value in scores[protocol][stem]["frames"][metric]]
-                finite = sum(_is_finite(value) for value in frames)
-                summary[protocol][stem][metric] |= {"frames": finite, "skipped_frames": len(frames) - finite}
+                frames = [value for row in rows for value in row["frames"][metric]]
+                count = len(finite(frames))
+                summary[protocol][stem][metric] |= {"frames": count, "skipped_frames": len(frames) - count}
     return summary
 
 
 def read_results(path: Path, identity: Mapping[str, Any], overwrite: bool) -> dict[str, dict]:
-    """Scores that an earlier evaluation left."""
+    """Scores that an earlier evaluation of the same model on the same songs left."""
     if overwrite or not path.exists():
         return {}
     remedy = "give another --output, or --overwrite."
     try:
         earlier = json.loads(path.read_text(encoding="utf-8"))
-        known = {key: earlier[key] for key in IDENTITY}
-        songs = dict(earlier["songs"])
+        known, songs = {key: earlier[key] for key in IDENTITY}, dict(earlier["songs"])
     except (ValueError, KeyError, TypeError):
         raise ValueError(f"{path} is there and holds no results of an evaluation: {remedy}") from None
-    for key in IDENTITY:
-        if known[key] != identity[key]:
-            difference = f"{known[key]} and not {identity[key]}"
+    for key, value in known.items():
+        if value != identity[key]:
+            difference = f"{value} and not {identity[key]}"
             raise ValueError(f"{path} is there and holds results for another {key}, {difference}: {remedy}")
     return songs
 
 
 def write_results(path: Path, results: Mapping[str, Any]) -> None:
-    """Writes results, one song a line; a file that is there is replaced when the new one is whole."""
+    """Writes results, one song a line."""
     head = plain(results)
-    songs = head.pop("songs")
+    lines = [f"  {_line(name)}: {_line(scores)}" for name, scores in head.pop("songs").items()]
     text = json.dumps(head, indent=1, ensure_ascii=False, allow_nan=False).removesuffix("\n}")
-    lines = [f"  {_line(name)}: {_line(scores)}" for name, scores in songs.items()]
-    body = ",\n".join(lines)
-    replace_text(path, f'{text},\n "songs": {{\n{body}\n }}\n}}\n')
+    replace_text(path, text + ',\n "songs": {\n' + ",\n".join(lines) + "\n }\n}\n")
+
+
+def _line(value: Mapping | str) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 def plain(value: Any) -> Any:
-    """The same as a file has it, so that results which are read again have the same statistics."""
+    """Numbers as the file has them, so that results which are read again have the same statistics."""
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -98,7 +108,7 @@ def plain(value: Any) -> Any:
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that take part in the scores, by name; only what is installed."""
+    """Versions of Python and of the installed libraries that take part in the scores."""
     versions = {"python": platform.python_version()}
     for library in LIBRARIES:
         try:
@@ -108,49 +118,19 @@ def library_versions() -> dict[str, str]:
     return versions
 
 
-def _statistics(values: Sequence[float | None], seconds: Sequence[float]) -> dict[str, float]:
-    kept = [(value, length) for value, length in zip(values, seconds) if _is_finite(value)]
-    counts = {"count": len(kept), "skipped": len(values) - len(kept)}
-    if not kept:
-        names = ("mean", "std", "min", "max", "median", "length_weighted_mean")
-        return {**dict.fromkeys(names, math.nan), **counts}
-    scores, lengths = np.array(kept).T
-    return {
-        "mean": float(scores.mean()),
-        "std": float(scores.std()),
-        "min": float(scores.min()),
-        "max": float(scores.max()),
-        "median": float(np.median(scores)),
-        "length_weighted_mean": float(np.average(scores, weights=lengths)),
-        **counts,
-    }
-
-
-def _is_finite(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
-
-
-def _line(value: Mapping | str) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
-
-
-# Of each protocol, what the plot shows.
-PLOTTED = {"sdr": "sdr", "museval": "sdr", "bss_eval_v3": "nsdr", "levels": "leakage"}
-STATISTICS = ("mean", "std", "min", "median", "max", "length_weighted_mean", "count", "skipped")
-TABLE_WIDTH = 110
-
-
 def print_scores(summary: Mapping) -> None:
     """Prints statistics as a table, a line for each protocol, stem and metric."""
-    titles = ("protocol", "stem", "metric", "mean", "std", "min", "median", "max", "by length", "songs", "skipped")
     caption = "dB over songs; by length: mean weighted by it; skipped: without a score, as the reference is silent"
-    table = Table(*titles[:3], box=SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left")
-    for title in titles[3:]:
+    table = Table(
+        "protocol", "stem", "metric", box=SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left"
+    )
+    names = ("mean", "std", "min", "median", "max", "length_weighted_mean", "count", "skipped")
+    for title in (*names[:5], "by length", "songs", "skipped"):
         table.add_column(title, justify="right")
     for protocol, stems in summary.items():
         for stem, metrics in stems.items():
-            for metric, statistics in metrics.items():
-                table.add_row(protocol, stem, metric, *(_text(statistics[name]) for name in STATISTICS))
+            for metric, values in metrics.items():
+                table.add_row(protocol, stem, metric, *(_text(values[name]) for name in names))
         table.add_section()
     console = Console()
     # A narrow terminal, or none, breaks the lines rather than the numbers.
@@ -158,30 +138,40 @@ def print_scores(summary: Mapping) -> None:
     console.print(table)
 
 
-def draw_box_plot(results: Mapping) -> Figure:
-    """The spread of songs: a panel for each protocol, a box for each stem, a dot for each song."""
-    summary, songs = results["summary"], results["songs"].values()
-    figure = Figure(figsize=(1.5 + 3 * len(summary), 4.5), layout="constrained")
-    for axis, (protocol, stems) in zip(figure.subplots(1, len(summary), squeeze=False)[0], summary.items()):
-        metric = PLOTTED[protocol]
-        boxes = []
-        for position, stem in enumerate(stems, start=1):
-            scores = [song[protocol][stem][metric] for song in songs if protocol in song]
-            boxes.append([score for score in scores if score is not None and math.isfinite(score)])
-            # Side by side, as far as the box is wide, in the order of the songs.
-            spread = [position + 0.3 * (index / max(len(boxes[-1]) - 1, 1) - 0.5) for index in range(len(boxes[-1]))]
-            axis.plot(spread, boxes[-1], ".", color="tab:blue", alpha=0.4, markersize=4)
-        axis.boxplot(boxes, tick_labels=list(stems), widths=0.4, showfliers=False)
-        axis.set_title(f"{protocol}: {metric.upper()}", loc="left")
-        axis.set_ylabel("dB")
-        axis.grid(axis="y", alpha=0.3)
-    data = results["data"]
-    title = f"{results['model']['name']} on {data['name']}, {data['split']}, {data['num_songs']} songs"
-    figure.suptitle(title, fontsize="medium")
-    return figure
-
-
 def _text(number: float | int) -> str:
     if isinstance(number, int):
         return str(number)
     return f"{number:.2f}" if math.isfinite(number) else "–"
+
+
+def draw_results(results: Mapping) -> Figure:
+    """The spread of an evaluation's songs, a panel for each protocol."""
+    panels = {
+        f"{protocol}: {PLOTTED[protocol].upper()}": {
+            stem: finite(
+                [song[protocol][stem][PLOTTED[protocol]] for song in results["songs"].values() if protocol in song]
+            )
+            for stem in stems
+        }
+        for protocol, stems in results["summary"].items()
+    }
+    data = results["data"]
+    title = f"{results['model']['name']} on {data['name']}, {data['split']}, {data['num_songs']} songs"
+    return draw_box_plot(panels, num_columns=len(panels), title=title)
+
+
+def draw_box_plot(panels: Mapping[str, Mapping[str, Sequence[float]]], num_columns: int, title: str = "") -> Figure:
+    """A panel for each title, in dB, with a box for each label and a dot for each song."""
+    num_rows = math.ceil(len(panels) / num_columns)
+    figure = Figure(figsize=(1.5 + 3.5 * num_columns, 1 + 3.5 * num_rows), layout="constrained")
+    for axis, (name, boxes) in zip(figure.subplots(num_rows, num_columns, squeeze=False).flat, panels.items()):
+        for position, scores in enumerate(boxes.values(), start=1):
+            # Side by side, as far as the box is wide, in the order of the songs.
+            axis.plot(position + np.linspace(-0.15, 0.15, len(scores)), scores, ".", alpha=0.4, markersize=4)
+        axis.boxplot(list(boxes.values()), tick_labels=list(boxes), widths=0.4, showfliers=False)
+        axis.set_title(name, loc="left", fontsize="medium")
+        axis.set_ylabel("dB")
+        axis.tick_params(axis="x", labelsize="x-small")
+        axis.grid(axis="y", alpha=0.3)
+    figure.suptitle(title, fontsize="medium")
+    return figure

@@ -13,8 +13,11 @@ import numpy as np
 
 from modeling_unet_svs.separation import Resampler
 
+STEMS = ("vocals", "accompaniment")
 # dB under a mixture that stand for digital silence, so that it has a place in means.
 INAUDIBLE = -120.0
+# What a protocol gives: scores by stem and metric, in dB; `frames` holds lists of them by metric.
+StemScores = dict[str, dict[str, float | dict[str, list[float]]]]
 
 
 def sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
@@ -49,38 +52,8 @@ def si_sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
     return _decibels(_energy(scaled), _energy(scaled - estimate)) if scaled.any() else float("-inf")
 
 
-def museval_frames(references: np.ndarray, estimates: np.ndarray, sampling_rate: int) -> dict[str, np.ndarray]:
-    """BSSEval v4 by the museval library: frames of one second, one distortion filter for the whole song.
-
-    Args:
-        references: `(num_stems, num_channels, num_samples)`.
-        estimates: of the same shape.
-        sampling_rate: in Hz.
-
-    Returns:
-        `sdr`, `isr`, `sir` and `sar` in dB, each `(num_stems, num_frames)`; NaN in frames where a reference or an
-        estimate is digital silence, and in all frames where one is so for the whole song.
-    """
-    names = ("sdr", "isr", "sir", "sar")
-    if _any_silent(references) or _any_silent(estimates):
-        num_frames = max(references.shape[2] // sampling_rate, 1)
-        return {name: np.full((len(references), num_frames), np.nan) for name in names}
-    # museval takes (stems, samples, channels).
-    arrays = [np.swapaxes(array, 1, 2).astype(np.float64) for array in (references, estimates)]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        scores = museval_metrics().bss_eval(*arrays, window=sampling_rate, hop=sampling_rate)
-    return dict(zip(names, scores))
-
-
 def frame_median(frames: np.ndarray) -> float:
-    """The number that a song has by its frames.
-
-    Args:
-        frames: `(num_frames,)`, in dB.
-
-    Returns:
-        The median of those that are finite; NaN where none is.
-    """
+    """A song's score from its frames: the median of those that are finite, NaN where none is."""
     finite = frames[np.isfinite(frames)]
     return float(np.median(finite)) if finite.size else float("nan")
 
@@ -122,14 +95,7 @@ def relative_level(estimate: np.ndarray, mixture: np.ndarray) -> float:
 
 
 def museval_metrics() -> ModuleType:
-    """The museval library's scores alone: the library as a whole refuses to be imported without a system FFmpeg.
-
-    Returns:
-        The module `museval.metrics`.
-
-    Raises:
-        ImportError: museval is not installed.
-    """
+    """The module `museval.metrics` alone: the library as a whole cannot be imported without a system FFmpeg."""
     package = PathFinder.find_spec("museval")
     if package is None:
         raise ImportError("scores need museval: pip install museval")
@@ -154,14 +120,17 @@ def _any_silent(waveforms: np.ndarray) -> bool:
     return bool((waveforms.sum(axis=1) == 0).all(axis=1).any())
 
 
-STEMS = ("vocals", "accompaniment")
-# Scores by stem and metric, in dB; `frames` holds lists of them by metric.
-StemScores = dict[str, dict[str, float | dict[str, list[float]]]]
-
-
 @dataclass(frozen=True)
 class SeparatedSong:
-    """What a protocol scores."""
+    """What a protocol scores.
+
+    Args:
+        references: true stems, `(num_stems, num_channels, num_samples)` in the order of `STEMS`.
+        estimates: separated stems, of the same shape.
+        sampling_rate: of both, in Hz.
+        bss_eval_rate: of `bss_eval_v3`, in Hz.
+        separate: separates other references, for `levels`; arguments are those and their rate.
+    """
 
     references: np.ndarray
     estimates: np.ndarray
@@ -169,21 +138,9 @@ class SeparatedSong:
     bss_eval_rate: int
     separate: Callable[[np.ndarray, int], np.ndarray]
 
-    @property
-    def mixture(self) -> np.ndarray:
-        """Sum of the references, `(num_channels, num_samples)`."""
-        return self.references.sum(axis=0)
-
 
 def score_sdr(song: SeparatedSong) -> StemScores:
-    """`sdr` and `si_sdr` over the whole song.
-
-    Args:
-        song: to score.
-
-    Returns:
-        Both, in dB, for each stem.
-    """
+    """`sdr` and `si_sdr` over the whole song."""
     return {
         stem: {"sdr": sdr(reference, estimate), "si_sdr": si_sdr(reference, estimate)}
         for stem, reference, estimate in zip(STEMS, song.references, song.estimates)
@@ -191,34 +148,34 @@ def score_sdr(song: SeparatedSong) -> StemScores:
 
 
 def score_museval(song: SeparatedSong) -> StemScores:
-    """BSSEval v4: `sdr`, `isr`, `sir`, `sar`, each the median over frames of one second, and the `frames`.
+    """BSSEval v4 by the museval library: frames of one second, one distortion filter for the whole song.
 
     Args:
         song: to score.
 
     Returns:
-        All of it, in dB, for each stem.
+        `sdr`, `isr`, `sir` and `sar` in dB by stem, each the median over the `frames`; those are NaN where a reference
+        or an estimate is digital silence, in all frames where one is so for the whole song.
     """
-    metrics = museval_frames(song.references, song.estimates, song.sampling_rate)
+    names, rate = ("sdr", "isr", "sir", "sar"), song.sampling_rate
+    arrays = [np.swapaxes(array, 1, 2).astype(np.float64) for array in (song.references, song.estimates)]
+    if _any_silent(song.references) or _any_silent(song.estimates):
+        metrics = np.full((len(names), len(STEMS), max(arrays[0].shape[1] // rate, 1)), np.nan)
+    else:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            metrics = museval_metrics().bss_eval(*arrays, window=rate, hop=rate)
     return {
         stem: {
-            **{metric: frame_median(frames[index]) for metric, frames in metrics.items()},
-            "frames": {metric: frames[index].tolist() for metric, frames in metrics.items()},
+            **{name: frame_median(frames[index]) for name, frames in zip(names, metrics)},
+            "frames": {name: frames[index].tolist() for name, frames in zip(names, metrics)},
         }
         for index, stem in enumerate(STEMS)
     }
 
 
 def score_bss_eval_v3(song: SeparatedSong) -> StemScores:
-    """The paper's `nsdr`, `sir` and `sar`, and `sdr`, of the mean over channels at `bss_eval_rate`.
-
-    Args:
-        song: to score.
-
-    Returns:
-        All of it, in dB, for each stem; the NSDR is the SDR of the estimate minus that of the mixture.
-    """
-    mixtures = np.broadcast_to(song.mixture, song.references.shape)
+    """The paper's `nsdr`, the SDR gained over the mixture, `sir`, `sar` and `sdr`; mono, at `bss_eval_rate`."""
+    mixtures = np.broadcast_to(song.references.sum(axis=0), song.references.shape)
     references, estimates, mixtures = (
         _mono_at(array, song.sampling_rate, song.bss_eval_rate)
         for array in (song.references, song.estimates, mixtures)
@@ -233,14 +190,7 @@ def score_bss_eval_v3(song: SeparatedSong) -> StemScores:
 
 
 def score_levels(song: SeparatedSong) -> StemScores:
-    """What comes out as a stem when it does not play: vocals of the accompaniment alone, and the other way round.
-
-    Args:
-        song: to score; it is separated again, without each stem.
-
-    Returns:
-        `leakage`, the level of what comes out against what goes in, in dB, the lower the better, for each stem.
-    """
+    """`leakage`: how loud a stem comes out when only the other one plays, against that one; the lower the better."""
     scores = {}
     for index, stem in enumerate(STEMS):
         references = song.references.copy()

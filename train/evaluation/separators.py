@@ -18,13 +18,13 @@ from .scores import STEMS
 
 MIXTURE = "mixture"
 IRM = "irm"
-# Of the oracle's transform: 4096 samples at 44.1 kHz, and the paper's 1024 at 8192 Hz.
+# The oracle's window: 4096 samples at 44.1 kHz, and about the paper's 1024 at 8192 Hz.
 IRM_WINDOW_SECONDS = 0.093
 
 
 @dataclass(frozen=True)
 class Separator:
-    """Estimates stems."""
+    """Estimates stems from references and their rate in Hz; its own rate is `None` where it takes any."""
 
     name: str
     fingerprint: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_multiplexer import EventMultiple
 
 from train.exit_codes import run_command
 
-LOSS, RATE, VALIDATION = "loss", "learning_rate", "validation_sdr_"
+VALIDATION = "validation_sdr_"
 
 
 def read_scalars(run: str | Path) -> dict[str, dict[int, float]]:
@@ -22,7 +22,7 @@ def read_scalars(run: str | Path) -> dict[str, dict[int, float]]:
         for tag in tags["scalars"]:
             events = sorted(logs.Scalars(name, tag), key=lambda event: event.wall_time)
             scalars.setdefault(tag, {}).update({event.step: event.value for event in events})
-    if LOSS not in scalars:
+    if "loss" not in scalars:
         raise ValueError(f"{run} has no TensorBoard log of a training in logs/.")
     return {tag: dict(sorted(values.items())) for tag, values in scalars.items()}
 
@@ -32,26 +32,22 @@ def draw_training(scalars: Mapping[str, Mapping[int, float]]) -> Figure:
     scores = {tag.removeprefix(VALIDATION): values for tag, values in scalars.items() if tag.startswith(VALIDATION)}
     figure = Figure(figsize=(8, 3 + 2.5 * bool(scores)), layout="constrained")
     first, *others = figure.subplots(1 + bool(scores), sharex=True, squeeze=False)[:, 0]
-    first.plot(*_points(scalars[LOSS]), color="tab:blue")
+    first.plot(*zip(*scalars["loss"].items()), color="tab:blue")
     first.set_ylabel("training loss", color="tab:blue")
-    if RATE in scalars:
+    if "learning_rate" in scalars:
         rate = first.twinx()
-        rate.plot(*_points(scalars[RATE]), color="tab:gray", linestyle="--")
+        rate.plot(*zip(*scalars["learning_rate"].items()), color="tab:gray", linestyle="--")
         rate.set_ylabel("learning rate", color="tab:gray")
         rate.set_ylim(bottom=0)
     for axis in others:
         for stem, values in scores.items():
-            axis.plot(*_points(values), marker="o", markersize=4, label=stem)
+            axis.plot(*zip(*values.items()), marker="o", markersize=4, label=stem)
         axis.set_ylabel("validation SDR (dB)")
         axis.legend()
     for axis in (first, *others):
         axis.grid(alpha=0.3)
     (others or [first])[-1].set_xlabel("step")
     return figure
-
-
-def _points(values: Mapping[int, float]) -> tuple[Sequence[int], Sequence[float]]:
-    return list(values), list(values.values())
 
 
 def main() -> int:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from modeling_unet_svs.audio.writing import AudioWriter
 from modeling_unet_svs.audio_reading import read_audio
+from train.exit_codes import run_command
 
 # Debian package: folders in it, or a zip, that hold music and no effects or speech.
 PACKAGES = {
@@ -32,9 +33,19 @@ SUFFIXES = {".ogg", ".opus", ".mp3", ".flac", ".wav"}
 MIN_SECONDS = 20
 
 
+def fetch_all(folder: str) -> None:
+    """Fetches the packages that are not there yet."""
+    for package, music in PACKAGES.items():
+        target = Path(folder, package)
+        if not target.is_dir():
+            print(package, flush=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            fetch(package, music, target)
+
+
 def fetch(package: str, music: str, target: Path) -> None:
-    """Downloads one package and keeps its music in `target/package`."""
-    with tempfile.TemporaryDirectory(dir=target, prefix=".partial-") as folder:
+    """Downloads one package and keeps its music in `target`."""
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".partial-") as folder:
         subprocess.run(["apt-get", "download", "-qq", package], cwd=folder, check=True)
         (archive,) = Path(folder).glob("*.deb")
         subprocess.run(["dpkg-deb", "-x", archive, folder], check=True)
@@ -45,16 +56,15 @@ def fetch(package: str, music: str, target: Path) -> None:
             source = Path(folder, "unpacked")
         kept.mkdir()
         for path in sorted(source.rglob("*")):
-            name = "_".join(path.relative_to(source).parts)
-            if path.name == "song.ogg":  # of which the guitar is a file of its own
-                _write_sum([path, path.with_name("guitar.ogg")], kept / f"{path.parent.name}.flac")
-            elif path.suffix.lower() in SUFFIXES and path.name != "guitar.ogg" and _is_music(path):
-                shutil.copy(path, kept / name)
+            if path.name == "song.ogg":  # the guitar of these songs is a file of its own
+                write_sum([path, path.with_name("guitar.ogg")], kept / f"{path.parent.name}.flac")
+            elif path.suffix.lower() in SUFFIXES and path.name != "guitar.ogg" and is_music(path):
+                shutil.copy(path, kept / "_".join(path.relative_to(source).parts))
         shutil.copy(Path(folder, "usr/share/doc", package, "copyright"), kept)
-        kept.rename(target / package)
+        kept.rename(target)
 
 
-def _is_music(path: Path) -> bool:
+def is_music(path: Path) -> bool:
     """Whether a file can be decoded and is longer than a jingle."""
     try:
         waveform, rate = read_audio(path)
@@ -64,31 +74,12 @@ def _is_music(path: Path) -> bool:
     return waveform.shape[1] >= MIN_SECONDS * rate
 
 
-def _write_sum(paths: list[Path], target: Path) -> None:
+def write_sum(paths: list[Path], target: Path) -> None:
     (first, rate), (second, _) = (read_audio(path) for path in paths)
     length = min(first.shape[1], second.shape[1])
     with AudioWriter(target, rate, len(first), subtype="24") as writer:
         writer.write(0.7 * (first[:, :length] + second[:, :length]))
 
 
-def main() -> int:
-    """Fetches the packages that are not there yet; exits with 1 where one cannot be had, 2 on wrong usage."""
-    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
-        print("usage: python -m train.fetch_instrumentals DIR", file=sys.stderr)
-        return 2
-    target = Path(sys.argv[1])
-    target.mkdir(parents=True, exist_ok=True)
-    for package, music in PACKAGES.items():
-        if (target / package).is_dir():
-            continue
-        print(package, flush=True)
-        try:
-            fetch(package, music, target)
-        except (OSError, ValueError, subprocess.CalledProcessError) as error:
-            print(f"fetch_instrumentals: {package}: {error}", file=sys.stderr)
-            return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("fetch_instrumentals", fetch_all, "DIR"))

@@ -6,26 +6,26 @@ that neither has seen, and drawn. What an interrupted run has done is not done a
 from __future__ import annotations
 
 import json
-import math
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
-from transformers import HfArgumentParser
+from transformers.hf_argparser import HfArg
 
 from modeling_unet_svs.audio.whole_files import replace_text
-from train.arguments import read_recipe
-from train.evaluation.results import plain
+from train.arguments import CommandParser, read_recipe
+from train.evaluation.results import STATISTICS, draw_box_plot, finite, plain
+from train.exit_codes import run_command
 
 PROTOCOL = "bss_eval_v3"
 METRICS = ("nsdr", "sir", "sar")
 NETWORKS = {"unet": "U-Net", "without_skips": "without skips"}
+RATE = 8192
 
 
 @dataclass(frozen=True)
@@ -38,58 +38,82 @@ class Run:
 
     @property
     def network(self) -> str:
-        """Key of `NETWORKS`."""
         return "unet" if self.skip_connections else "without_skips"
 
     @property
     def name(self) -> str:
-        """Of its folder."""
         return f"{self.network}_{self.source}_{self.seed}"
 
 
-@dataclass(frozen=True)
-class Row:
-    """Scores of one network on one data set, in dB."""
-
-    data: str
-    stem: str
-    network: str
-    metric: str
-    seeds: list[float]
-    mean: float
-    std: float
-    min: float
-    max: float
-    songs: int
+# The vocals' runs with the other seeds come last, so that there is a picture of both stems before them.
+RUNS = tuple(
+    Run(source, skip_connections, seed)
+    for source, seed in (("vocals", 0), ("accompaniment", 0), ("vocals", 1), ("vocals", 2))
+    for skip_connections in (True, False)
+)
 
 
-def rows_of(results: Mapping[str, Mapping[str, Sequence[Path]]]) -> tuple[list[Row], dict[tuple, list[float]]]:
-    """Statistics over the songs of all seeds."""
-    scores: dict[tuple, list[list[float]]] = {}
-    for network, stems in results.items():
-        for stem, paths in stems.items():
-            for path in paths:
-                result = json.loads(Path(path).read_text(encoding="utf-8"))
-                data = f"{result['data']['name']}, {result['data']['split']}"
-                for metric in METRICS:
-                    values = [song[PROTOCOL][stem][metric] for song in result["songs"].values()]
-                    finite = [value for value in values if value is not None and math.isfinite(value)]
-                    scores.setdefault((data, stem, NETWORKS[network], metric), []).append(finite)
-    rows, pooled = [], {}
-    order = list(NETWORKS.values())
-    for key, seeds in sorted(scores.items(), key=lambda item: (*item[0][:2], order.index(item[0][2]))):
-        together = pooled[key] = [value for seed in seeds for value in seed]
-        statistics = (float(statistic(together)) for statistic in (np.mean, np.std, np.min, np.max))
-        rows.append(Row(*key, [float(np.mean(seed)) for seed in seeds], *statistics, len(seeds[0])))
-    return rows, pooled
+@dataclass
+class PaperClaimArguments:
+    """What to train and score on, for how long, and where to write."""
+
+    musdb_dir: str = HfArg(help="MUSDB18: folder with train/ and test/.")
+    mir1k_dir: str = HfArg(help="MIR-1K: folder of clips.")
+    output_dir: str = HfArg(default="runs/paper_claim", help="Folder for all runs and scores.")
+    recipe: str = HfArg(default="paper", help="Recipe of the U-Net, as for `accelerate launch train`.")
+    max_train_steps: int = HfArg(default=120, help="Optimizer steps of each of the eight runs.")
+    warmup_steps: int = HfArg(default=20, help="Steps of linear warm-up.")
+    train_batch_size: int = HfArg(default=128, help="Examples per step; 128 as in the paper.")
+    mixed_precision: str = HfArg(default="bf16", help="no, bf16 or fp16.")
 
 
-def save_report(path: Path, settings: Mapping[str, Any], results: Mapping[str, Mapping[str, Sequence[Path]]]) -> str:
-    """Writes scores as JSON and, beside it, box plots as PNG."""
-    rows, scores = rows_of(results)
-    replace_text(path, json.dumps(plain({**settings, "rows": [asdict(row) for row in rows]}), indent=1) + "\n")
-    draw_box_plots(scores).savefig(path.with_suffix(".png"), dpi=110)
-    return table([asdict(row) for row in rows])
+def train_network(run: Run, arguments: PaperClaimArguments, folder: Path) -> None:
+    """Trains one network, unless it has been trained already."""
+    if (folder / "model.safetensors").is_file():
+        return
+    recipe = read_recipe(arguments.recipe)
+    (residual,) = {"vocals", "accompaniment"} - {run.source}
+    recipe["model"] |= {"sources": [run.source], "residual": residual, "skip_connections": run.skip_connections}
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "recipe.json"
+    path.write_text(json.dumps(recipe, indent=2) + "\n")
+    flags = asdict(arguments) | {"recipe": path, "output_dir": folder, "cache_dir": folder.parent / "cache"}
+    flags |= {"seed": run.seed, "checkpointing_steps": 20, "logging_steps": 10, "resume_from_checkpoint": "latest"}
+    call("train", *(str(part) for name, value in flags.items() for part in (f"--{name}", value)))
+
+
+def evaluate_network(model: Path, data: str, folder: str) -> Path:
+    """Scores one network on one data set and returns the results' file."""
+    split, output = "test" if data == "musdb" else "validation", model / f"{data}.json"
+    where = (f"--{data}_dir", folder, "--split", split, "--bss_eval_rate", str(RATE), "--plot_format", "none")
+    call("train.evaluate", "--model", str(model), *where, "--protocol", PROTOCOL, "--output", str(output))
+    return output
+
+
+def call(module: str, *flags: str) -> None:
+    """Runs a command of the trainer and prints it."""
+    command = ["python", "-m", module, *flags]
+    print(f"+ {shlex.join(command)}", flush=True)
+    subprocess.run([sys.executable, *command[1:]], check=True)
+
+
+def rows_of(results: Iterable[tuple[Run, Path]]) -> tuple[list[dict[str, Any]], dict[str, dict[str, np.ndarray]]]:
+    """Statistics over the songs of all seeds as the report has them, and the same songs as panels of a box plot."""
+    scores: dict[tuple[str, str, str, str], list[np.ndarray]] = {}
+    for run, path in results:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        data = f"{result['data']['name']}, {result['data']['split']}"
+        for metric in METRICS:
+            values = finite([song[PROTOCOL][run.source][metric] for song in result["songs"].values()])
+            scores.setdefault((data, run.source, NETWORKS[run.network], metric), []).append(values)
+    rows, panels = [], {}
+    for key in sorted(scores, key=lambda key: key[:3]):
+        seeds, together = scores[key], np.concatenate(scores[key])
+        row = dict(zip(("data", "stem", "network", "metric"), key)) | {"seeds": [float(seed.mean()) for seed in seeds]}
+        row |= {name: float(STATISTICS[name](together)) for name in ("mean", "std", "min", "max")}
+        rows.append({**row, "songs": len(seeds[0])})
+        panels.setdefault(f"{key[3].upper()}, {key[0]}", {})[f"{key[1]}\n{key[2]}"] = together
+    return rows, panels
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -99,123 +123,46 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
         "| --- | --- | --- | --- | ---: | ---: | ---: | ---: | --- |",
     ]
     for row in rows:
-        numbers = " | ".join(f"{row[name]:.2f}" for name in ("mean", "std", "min", "max"))
-        seeds = ", ".join(f"{seed:.2f}" for seed in row["seeds"])
-        head = " | ".join((row["data"], row["stem"], row["network"], row["metric"].upper()))
-        lines.append(f"| {head} | {numbers} | {seeds} |")
+        score, seeds = row["metric"].upper(), ", ".join(f"{seed:.2f}" for seed in row["seeds"])
+        head = f"| {row['data']} | {row['stem']} | {row['network']} | {score} | "
+        lines.append(head + "{mean:.2f} | {std:.2f} | {min:.2f} | {max:.2f} | ".format(**row) + f"{seeds} |")
     return "\n".join(lines)
 
 
-def draw_box_plots(scores: Mapping[tuple, Sequence[float]]) -> Figure:
-    """A row for each data set, a panel for each metric, a box for each stem and network."""
-    data_sets = list(dict.fromkeys(key[0] for key in scores))
-    figure = Figure(figsize=(13, 0.6 + 3 * len(data_sets)), layout="constrained")
-    for axes, data in zip(figure.subplots(len(data_sets), len(METRICS), squeeze=False), data_sets):
-        for axis, metric in zip(axes, METRICS):
-            boxes = {(key[1], key[2]): values for key, values in scores.items() if (key[0], key[3]) == (data, metric)}
-            drawn = axis.boxplot(
-                list(boxes.values()),
-                tick_labels=[f"{stem}\n{network}" for stem, network in boxes],
-                patch_artist=True,
-                showmeans=True,
-                flierprops={"markersize": 3},
-                medianprops={"color": "black"},
-            )
-            for box, (_, network) in zip(drawn["boxes"], boxes):
-                box.set_facecolor("tab:blue" if network == NETWORKS["unet"] else "lightgrey")
-            axis.set_title(f"{metric.upper()}, {data}", loc="left", fontsize="medium")
-            axis.tick_params(axis="x", labelsize="x-small")
-            axis.set_ylabel("dB")
-            axis.grid(axis="y", alpha=0.3)
-    return figure
+def read_claim(path: Path) -> dict[str, Any] | None:
+    """What an experiment found: its settings, the table, and the NSDR that the skip connections gain."""
+    if not path.is_file():
+        return None
+    claim = json.loads(path.read_text(encoding="utf-8"))
+    nsdr: dict[tuple[str, str], list[float]] = {}
+    for row in claim["rows"]:
+        if row["metric"] == "nsdr":
+            nsdr.setdefault((row["data"], row["stem"]), []).append(row["mean"])
+    gains = [f"{unet - twin:+.2f} dB ({stem}, {data})" for (data, stem), (unet, twin) in nsdr.items()]
+    return {**claim, "table": table(claim["rows"]), "gains": ", ".join(gains)}
 
 
-# The vocals' runs with the other seeds come last, so that there is a picture of both stems before them.
-RUNS = tuple(
-    Run(source, skip_connections, seed)
-    for source, seed in (("vocals", 0), ("accompaniment", 0), ("vocals", 1), ("vocals", 2))
-    for skip_connections in (True, False)
-)
-RATE = 8192
-REPORT = "paper_claim.json"
-
-
-@dataclass
-class PaperClaimArguments:
-    """What to train and score on, for how long, and where to write."""
-
-    musdb_dir: str = field(metadata={"help": "MUSDB18: folder with train/ and test/."})
-    mir1k_dir: str = field(metadata={"help": "MIR-1K: folder of clips."})
-    output_dir: str = field(default="runs/paper_claim", metadata={"help": "Folder for all runs and scores."})
-    recipe: str = field(default="paper", metadata={"help": "Of the U-Net, as for `accelerate launch train`."})
-    max_train_steps: int = field(default=120, metadata={"help": "Optimizer steps of each of the eight runs."})
-    warmup_steps: int = field(default=20, metadata={"help": "Steps of linear warm-up."})
-    train_batch_size: int = field(default=128, metadata={"help": "The paper's."})
-    mixed_precision: str = field(default="bf16", metadata={"help": "no, bf16 or fp16."})
-
-
-def prove(arguments: PaperClaimArguments) -> dict[str, dict[str, list[Path]]]:
-    """Trains and scores both networks."""
+def prove(arguments: PaperClaimArguments) -> None:
+    """Trains and scores both networks; prints the table, writes it as JSON and draws the box plots beside it."""
     output_dir = Path(arguments.output_dir)
     for run in RUNS:
-        _train(run, arguments, output_dir / run.name)
-    results: dict[str, dict[str, list[Path]]] = {network: {} for network in NETWORKS}
-    for run in RUNS:
-        paths = [_evaluate(output_dir / run.name, data, folder) for data, folder in _data(arguments)]
-        results[run.network].setdefault(run.source, []).extend(paths)
-    return results
-
-
-def _data(arguments: PaperClaimArguments) -> tuple[tuple[str, str], ...]:
-    return ("musdb", arguments.musdb_dir), ("mir1k", arguments.mir1k_dir)
-
-
-def _train(run: Run, arguments: PaperClaimArguments, folder: Path) -> None:
-    if (folder / "model.safetensors").is_file():
-        return
-    recipe = read_recipe(arguments.recipe)
-    (residual,) = {"vocals", "accompaniment"} - {run.source}
-    recipe["model"] |= {"sources": [run.source], "residual": residual, "skip_connections": run.skip_connections}
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "recipe.json"
-    path.write_text(json.dumps(recipe, indent=2) + "\n")
-    flags = {
-        **{"recipe": path, "musdb_dir": arguments.musdb_dir, "mir1k_dir": arguments.mir1k_dir, "output_dir": folder},
-        **{name: getattr(arguments, name) for name in ("max_train_steps", "warmup_steps", "train_batch_size")},
-        **{"mixed_precision": arguments.mixed_precision, "seed": run.seed, "checkpointing_steps": 20},
-        **{"logging_steps": 10, "resume_from_checkpoint": "latest", "cache_dir": folder.parent / "cache"},
-    }
-    _run("train", *(str(part) for name, value in flags.items() for part in (f"--{name}", value)))
-
-
-def _evaluate(model: Path, data: str, folder: str) -> Path:
-    split, output = "test" if data == "musdb" else "validation", model / f"{data}.json"
-    where = (f"--{data}_dir", folder, "--split", split, "--bss_eval_rate", str(RATE), "--plot_format", "none")
-    _run("train.evaluate", "--model", str(model), *where, "--protocol", "bss_eval_v3", "--output", str(output))
-    return output
-
-
-def _run(module: str, *flags: str) -> None:
-    command = ["python", "-m", module, *flags]
-    print(f"+ {shlex.join(command)}", flush=True)
-    subprocess.run([sys.executable, *command[1:]], check=True)
+        train_network(run, arguments, output_dir / run.name)
+    results = [
+        (run, evaluate_network(output_dir / run.name, data, folder))
+        for run in RUNS
+        for data, folder in (("musdb", arguments.musdb_dir), ("mir1k", arguments.mir1k_dir))
+    ]
+    rows, panels = rows_of(results)
+    report = {name: value for name, value in asdict(arguments).items() if not name.endswith("_dir")}
+    replace_text(output_dir / "paper_claim.json", json.dumps(plain({**report, "rows": rows}), indent=1) + "\n")
+    draw_box_plot(panels, num_columns=len(METRICS)).savefig(output_dir / "paper_claim.png", dpi=110)
+    print(table(rows))
 
 
 def main() -> int:
-    """Writes scores, table and box plots to the output folder; exits with 1 where a run failed, 2 for wrong usage."""
-    (arguments,) = HfArgumentParser(
-        PaperClaimArguments, prog="python -m train.paper_claim"
-    ).parse_args_into_dataclasses()
-    try:
-        settings = {name: value for name, value in asdict(arguments).items() if not name.endswith("_dir")}
-        print(save_report(Path(arguments.output_dir) / REPORT, settings, prove(arguments)))
-    except subprocess.CalledProcessError as error:
-        print(f"paper_claim: {shlex.join(error.cmd[2:])} failed", file=sys.stderr)
-        return 1
-    except (ValueError, OSError) as error:
-        print(f"paper_claim: {error}", file=sys.stderr)
-        return 2
-    return 0
+    """Exits with 1 where a run failed, 2 for wrong usage."""
+    parser = CommandParser(PaperClaimArguments, prog="python -m train.paper_claim")
+    return run_command("paper_claim", lambda: prove(*parser.parse_args_into_dataclasses()))
 
 
 if __name__ == "__main__":

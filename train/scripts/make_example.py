@@ -1,7 +1,4 @@
-"""Makes the example song: everything in it is computed here, and its singer is a synthesiser.
-
-`python space/make_example.py` writes `space/examples/`.
-"""
+"""`python -m train.make_example`: writes the demo's example song, which is computed here, voice and all."""
 
 from __future__ import annotations
 
@@ -113,6 +110,4 @@ def write_opus(path: Path, waveform: np.ndarray) -> None:
 
 
 if __name__ == "__main__":
-    folder = Path(__file__).parent / "examples"
-    folder.mkdir(exist_ok=True)
-    write_opus(folder / "Synthesised song.ogg", compose())
+    write_opus(Path(__file__).parents[2] / "space" / "examples" / "Synthesised song.ogg", compose())

@@ -1,0 +1,55 @@
+"""`python -m train.package_checkpoint SOURCE TARGET [CARD]`: a checkpoint to give away, small and with its card.
+
+`runs/full_band modeling_unet_svs/checkpoint` makes the package's own; `checkpoints/paper` has another card."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import torch
+from transformers.utils import logging
+
+from modeling_unet_svs import UNetSVSFeatureExtractor, UNetSVSModel
+from modeling_unet_svs.audio.whole_files import whole_folder
+from modeling_unet_svs.command.checkpoint import load_checkpoint
+from train.exit_codes import run_command
+
+CARD = Path(__file__).resolve().parents[2] / "model_card.md"
+# What a configuration says of code in its folder; this checkpoint's code is the package around it.
+REMOTE_CODE = ("auto_map", "custom_pipelines")
+
+
+def package_checkpoint(source: str | Path, target: str | Path, card: str | Path = CARD) -> None:
+    """Writes a checkpoint with its convolutions in half precision, for half the size, and the model card."""
+    load_checkpoint(source)  # for its errors: below, nothing that is wrong with the weights is one
+    model = UNetSVSModel.from_pretrained(source, dtype="float32", use_safetensors=True)
+    with whole_folder(target) as folder:
+        model.save_pretrained(folder, state_dict=half_precision(model))
+        UNetSVSFeatureExtractor(model.config.num_channels, model.config.sampling_rate).save_pretrained(folder)
+        for code in folder.glob("*.py"):
+            code.unlink()
+        for path in folder.glob("*.json"):
+            values = {key: value for key, value in json.loads(path.read_text()).items() if key not in REMOTE_CODE}
+            path.write_text(json.dumps(values, indent=2) + "\n")
+        if Path(card).is_file():
+            shutil.copy(card, folder / "README.md")
+
+
+def half_precision(model: UNetSVSModel) -> dict[str, torch.Tensor]:
+    """A model's state with its convolutions' weights as float16; batch normalisation keeps its 32 bits."""
+    state = {
+        name: tensor.half() if name.endswith(("conv.weight", "mask.weight")) else tensor
+        for name, tensor in model.state_dict().items()
+    }
+    overflown = [name for name, tensor in state.items() if not tensor.isfinite().all()]
+    if overflown:
+        raise ValueError(f"{overflown[0]} has values that half precision cannot hold.")
+    return state
+
+
+if __name__ == "__main__":
+    logging.disable_progress_bar()
+    sys.exit(run_command("package_checkpoint", package_checkpoint, "SOURCE", "TARGET", "[CARD]"))
