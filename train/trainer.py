@@ -47,11 +47,11 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
         share_cpus(accelerator.num_processes)
     checkpoint = find_checkpoint(output_dir, training.resume_from_checkpoint)
     train_songs, validation_songs = load_songs(training, config, accelerator)
-    output_dir.mkdir(parents=True, exist_ok=True)
 
     set_seed(training.seed)
     model, said = initial_model(config, training.model_name_or_path)
     accelerator.print(said)
+    output_dir.mkdir(parents=True, exist_ok=True)
     # The processes begin with the same weights, and drop different units.
     set_seed(training.seed, device_specific=True)
     optimizer = torch.optim.AdamW(

@@ -37,9 +37,8 @@ def load_separator(name: str, device: torch.device | str = "cpu") -> Separator:
     if name == MIXTURE:
         return Separator(name, "the mixture as every stem", None, mixture_as_estimate)
     if name == IRM:
-        return Separator(
-            name, f"|s|²/(|v|²+|a|²), Hann window of about {IRM_WINDOW_SECONDS} s", None, ideal_ratio_mask
-        )
+        formula = f"|s|²/(|v|²+|a|²), Hann window of about {IRM_WINDOW_SECONDS} s"
+        return Separator(name, formula, None, ideal_ratio_mask)
     model = load_checkpoint(name)
     if not set(STEMS) <= set(model.config.stems):
         raise ValueError(f"--model {name} has the stems {', '.join(model.config.stems)}, not both of {STEMS}.")
@@ -66,12 +65,11 @@ def ideal_ratio_mask(references: np.ndarray, sampling_rate: int) -> np.ndarray:
     """The ceiling of soft masks: the true share of each stem's power in each bin, with the mixture's phase."""
     n_fft = 2 ** round(math.log2(IRM_WINDOW_SECONDS * sampling_rate))
     transform = {"n_fft": n_fft, "hop_length": n_fft // 4, "window": hann_window(n_fft)}
-    powers = torch.stack([_spectrum(stem, transform).abs().square() for stem in references])
-    mixture = _spectrum(references.sum(axis=0), transform)
+    *stems, mixture = (
+        torch.stft(torch.from_numpy(waveform), pad_mode="constant", return_complex=True, **transform)
+        for waveform in (*references, references.sum(axis=0))
+    )
+    powers = torch.stack(stems).abs().square()
     masks = powers / powers.sum(0).clamp(min=torch.finfo(torch.float32).tiny)
     length = references.shape[-1]
     return torch.stack([torch.istft(mask * mixture, length=length, **transform) for mask in masks]).numpy()
-
-
-def _spectrum(waveform: np.ndarray, transform: dict) -> torch.Tensor:
-    return torch.stft(torch.from_numpy(waveform), pad_mode="constant", return_complex=True, **transform)

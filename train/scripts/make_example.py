@@ -1,4 +1,4 @@
-"""`python -m train.make_example`: writes the demo's example song, which is computed here, voice and all."""
+"""`python -m train.make_example`: writes the example song of `space/`, computed here with a synthesiser as the singer."""
 
 from __future__ import annotations
 
