@@ -1,4 +1,4 @@
-"""`python -m train.make_example`: writes the example song of `space/`, computed here with a synthesiser as the singer."""
+"""`python -m train.make_example`: writes the example song of `space/`, whose singer is a synthesiser."""
 
 from __future__ import annotations
 
