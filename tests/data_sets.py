@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import av
@@ -28,6 +28,16 @@ def stems_of(song: str, num_samples: int = RATE) -> dict[str, np.ndarray]:
         stems[name] = np.stack([np.convolve(row, np.hanning(64) / 8, "same") for row in rows]).astype(np.float32)
     stems["vocals"] = np.tile(0.2 * np.sin(2 * np.pi * (300 + seed % 200) * time), (2, 1)).astype(np.float32)
     return stems
+
+
+def names_of(songs: Sequence) -> list[str]:
+    return sorted(song.name for song in songs)
+
+
+def error_of(estimate: np.ndarray, wanted: np.ndarray) -> float:
+    """Power of the error relative to that of what is wanted."""
+    length = min(estimate.shape[-1], wanted.shape[-1])
+    return float(np.square(estimate[..., :length] - wanted[..., :length]).mean() / np.square(wanted).mean())
 
 
 def make_stem_file(path: Path, stems: Mapping[str, np.ndarray]) -> Path:

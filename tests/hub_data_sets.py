@@ -22,14 +22,18 @@ def with_mixture(song: str, num_samples: int = RATE) -> dict:
     return {"mixture": sum(stems.values()), **stems}
 
 
-def encoded(folder: Path, waveform, name: str) -> dict:
+def encoded(folder: Path, waveform, name: str | None) -> dict:
     """A 16-bit wav file's bytes, and the name that it had, which is all that Parquet keeps of its path."""
     path = write_song(folder / "encoded.wav", waveform, RATE)
-    return {"bytes": path.read_bytes(), "path": name}
+    content = path.read_bytes()
+    path.unlink()
+    return {"bytes": content, "path": name}
 
 
-def write_parquet(path: Path, columns: Mapping[str, Sequence], features: datasets.Features) -> Path:
-    """A file as `push_to_hub` writes it, with its features in the metadata."""
+def write_parquet(path: Path, columns: Mapping[str, Sequence], **features) -> Path:
+    """A file as `push_to_hub` writes it, with its features in the metadata; those not given follow from the values."""
+    usual = {dict: datasets.Audio(), int: datasets.Value("int64"), str: datasets.Value("string")}
+    features = datasets.Features({**{name: usual[type(values[0])] for name, values in columns.items()}, **features})
     types = {name: AUDIO if isinstance(features[name], datasets.Audio) else None for name in columns}
     table = pa.table({name: pa.array(values, types[name]) for name, values in columns.items()})
     metadata = {"huggingface": json.dumps({"info": {"features": features.to_dict()}})}
@@ -47,31 +51,24 @@ def make_columns(folder: Path, splits: Mapping[str, Sequence[str]] = SONGS, num_
             for stem in ALPHABETICAL:
                 audio = [encoded(folder, with_mixture(song)[stem], f"{stem}.wav") for song in rows]
                 columns[f"audio_{'mix' if stem == 'mixture' else stem}"] = audio
-            features = {name: datasets.Audio() for name in columns if name != "name"}
-            features = datasets.Features({"name": datasets.Value("string"), **features})
-            write_parquet(folder / "data" / f"{split}-{number:05d}-of-{num_files:05d}.parquet", columns, features)
-    (folder / "encoded.wav").unlink()
+            write_parquet(folder / "data" / f"{split}-{number:05d}-of-{num_files:05d}.parquet", columns)
     return folder
 
 
 def make_five_rows(folder: Path, order: Sequence[str] = ALPHABETICAL, *, named: bool = False) -> Path:
     """Five consecutive rows for each song, of which nothing but the order, or a file's name, says what they are."""
-    features = datasets.Features({"audio": datasets.Audio()})
     for split, songs in SONGS.items():
         audio = [
             encoded(folder, with_mixture(song)[stem], f"{song}/{stem}.wav" if named else None)
             for song in songs
             for stem in order
         ]
-        write_parquet(folder / "data" / f"{split}-00000-of-00001.parquet", {"audio": audio}, features)
-    (folder / "encoded.wav").unlink()
+        write_parquet(folder / "data" / f"{split}.parquet", {"audio": audio})
     return folder
 
 
 def make_stem_rows(folder: Path) -> Path:
     """One row per stem, with its song and instrument in columns of their own; stems of a song are far apart."""
-    features = {"track": datasets.Value("string"), "instrument": datasets.ClassLabel(names=list(ALPHABETICAL))}
-    features = datasets.Features({**features, "audio": datasets.Audio()})
     for split, songs in SONGS.items():
         rows = [(song, stem) for stem in ALPHABETICAL for song in songs]
         columns = {
@@ -79,8 +76,8 @@ def make_stem_rows(folder: Path) -> Path:
             "instrument": [ALPHABETICAL.index(stem) for _, stem in rows],
             "audio": [encoded(folder, with_mixture(song)[stem], f"{song} {stem}.wav") for song, stem in rows],
         }
-        write_parquet(folder / "data" / f"{split}-00000-of-00001.parquet", columns, features)
-    (folder / "encoded.wav").unlink()
+        instrument = datasets.ClassLabel(names=list(ALPHABETICAL))
+        write_parquet(folder / "data" / f"{split}.parquet", columns, instrument=instrument)
     return folder
 
 
@@ -95,8 +92,5 @@ def make_segments(folder: Path, num_segments: int = 2) -> Path:
                 encoded(folder, with_mixture(song)[stem][:, number * length : (number + 1) * length], f"{stem}.wav")
                 for song, number in rows
             ]
-        features = {"song": datasets.Value("string"), "segment": datasets.Value("int64")}
-        features = datasets.Features({**features, "mixture": datasets.Audio(), "vocals": datasets.Audio()})
-        write_parquet(folder / "data" / f"{split}-00000-of-00001.parquet", columns, features)
-    (folder / "encoded.wav").unlink()
+        write_parquet(folder / "data" / f"{split}.parquet", columns)
     return folder

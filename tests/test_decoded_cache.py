@@ -21,15 +21,7 @@ from train.data.folders import load_mir1k, load_musdb18, load_song_collection
 
 from . import hub_data_sets as hub
 from .conftest import write_song
-from .data_sets import RATE, TRAIN_SONGS, make_mir1k, make_musdb18, make_musdb18_hq, make_song_folders, stems_of
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("decoded")
-    make_musdb18(root / "musdb18")
-    make_mir1k(root / "mir-1k")
-    return root
+from .data_sets import RATE, TRAIN_SONGS, make_musdb18_hq, make_song_folders, stems_of
 
 
 @pytest.fixture
@@ -57,10 +49,12 @@ def decode_musdb18(root: Path, cache: Path) -> list[DecodedSong]:
     return decode_songs(load_musdb18(root / "musdb18", "train"), cache, RATE, 2)
 
 
-def test_other_content_at_the_same_place_is_decoded(root, tmp_path, decoded_stems):
-    shutil.copytree(root / "mir-1k", tmp_path / "mir-1k")
+def test_songs_are_decoded_once_and_again_when_they_or_the_settings_change(training_root, tmp_path, decoded_stems):
+    shutil.copytree(training_root / "mir-1k", tmp_path / "mir-1k")
     songs = load_mir1k(tmp_path / "mir-1k", "train")
     before = decode_songs(songs, tmp_path / "cache", 16_000, 1)
+    assert decode_songs(songs, tmp_path / "cache", 16_000, 1) == before
+    assert len(decoded_stems) == len(list((tmp_path / "cache").glob("*.npy"))) == 4
     path = tmp_path / "mir-1k" / "amy_1_02.wav"
     status, content = path.stat(), bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1  # one bit, in the middle, at the same size
@@ -70,11 +64,13 @@ def test_other_content_at_the_same_place_is_decoded(root, tmp_path, decoded_stem
     assert decoded_stems[4:] == ["amy_1_02 accompaniment", "amy_1_02 vocals"]
     assert after[0] == before[0]
     assert not set(after[1].stems.values()) & set(before[1].stems.values())
+    decode_songs(songs, tmp_path / "cache", 8_000, 1)
+    assert len(decoded_stems) == len(list((tmp_path / "cache").glob("*.npy"))) == 10
 
 
 @pytest.mark.faults
-def test_a_killed_call_leaves_no_half_file_and_the_next_one_goes_on(root, tmp_path):
-    process = in_another_process(lambda: decode_musdb18(root, tmp_path))
+def test_a_killed_call_leaves_no_half_file_and_the_next_one_goes_on(training_root, tmp_path):
+    process = in_another_process(lambda: decode_musdb18(training_root, tmp_path))
     while process.is_alive() and len(list(tmp_path.glob("*.npy"))) < 3:
         time.sleep(0.001)
     process.kill()
@@ -83,21 +79,21 @@ def test_a_killed_call_leaves_no_half_file_and_the_next_one_goes_on(root, tmp_pa
     survivors = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.npy")}
     assert 3 <= len(survivors) < 12
     assert all(np.isfinite(open_stem(path)).all() for path in survivors)
-    songs = decode_musdb18(root, tmp_path)
+    songs = decode_musdb18(training_root, tmp_path)
     files = [file for song in songs for file in song.stems.values()]
     assert sorted(files) == sorted(tmp_path.glob("*.npy"))
     assert {path: path.stat().st_mtime_ns for path in survivors} == survivors
 
 
-def test_what_a_killed_call_left_of_a_file_is_removed(root, tmp_path):
-    songs = decode_musdb18(root, tmp_path / "whole")
+def test_what_a_killed_call_left_of_a_file_is_removed(training_root, tmp_path):
+    songs = decode_musdb18(training_root, tmp_path / "whole")
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / f".{songs[0].stems['vocals'].name}.1.partial").write_bytes(b"left behind")
-    decode_musdb18(root, tmp_path / "cache")
+    decode_musdb18(training_root, tmp_path / "cache")
     assert not list((tmp_path / "cache").glob("*.partial"))
 
 
-def test_two_processes_that_start_together_decode_each_stem_once(root, tmp_path, monkeypatch):
+def test_two_processes_that_start_together_decode_each_stem_once(training_root, tmp_path, monkeypatch):
     def decode():
         decode_stem = decoded_cache.decode_stem
 
@@ -107,7 +103,7 @@ def test_two_processes_that_start_together_decode_each_stem_once(root, tmp_path,
             return decode_stem(song, stem)
 
         decoded_cache.decode_stem = noted
-        songs = decode_musdb18(root, tmp_path / "cache")
+        songs = decode_musdb18(training_root, tmp_path / "cache")
         (tmp_path / f"songs of {os.getpid()}").write_text(repr(songs))
 
     processes = [in_another_process(decode) for _ in range(2)]
@@ -120,20 +116,20 @@ def test_two_processes_that_start_together_decode_each_stem_once(root, tmp_path,
     assert first == second
 
 
-def test_progress_is_said(root, tmp_path, caplog, capsys):
-    decode_musdb18(root, tmp_path)
+def test_progress_is_said(training_root, tmp_path, caplog, capsys):
+    decode_musdb18(training_root, tmp_path)
     assert "Decoding: 100%" in capsys.readouterr().err
     assert not caplog.records
 
 
 @pytest.mark.faults
-def test_a_disk_that_fills_up_is_one_line_and_leaves_no_part_of_a_file(root, tmp_path):
+def test_a_disk_that_fills_up_is_one_line_and_leaves_no_part_of_a_file(training_root, tmp_path):
     """A real failure in the middle of a write: the system refuses files of more than 60 kB."""
 
     def decode():
         resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
         try:
-            decode_musdb18(root, tmp_path / "cache")
+            decode_musdb18(training_root, tmp_path / "cache")
         except ValueError as error:
             (tmp_path / "error").write_text(str(error))
 
@@ -145,10 +141,10 @@ def test_a_disk_that_fills_up_is_one_line_and_leaves_no_part_of_a_file(root, tmp
     assert not [path for path in (tmp_path / "cache").iterdir() if path.suffix in (".npy", ".partial")]
 
 
-def test_a_folder_that_cannot_be_written_to_is_named(root, tmp_path):
+def test_a_folder_that_cannot_be_written_to_is_named(training_root, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="--cache_dir .*file.* cannot be written to"):
-        decode_songs(load_mir1k(root / "mir-1k", "train"), tmp_path / "file" / "cache", 16_000, 1)
+        decode_songs(load_mir1k(training_root / "mir-1k", "train"), tmp_path / "file" / "cache", 16_000, 1)
 
 
 def broken(folder: Path, how: str) -> str:

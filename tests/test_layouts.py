@@ -7,14 +7,13 @@ import shutil
 from pathlib import Path
 
 import datasets
-import numpy as np
 import pyarrow as pa
 import pytest
 
 from train.arguments import DataArguments
 from train.data.folders import MIR1K_VALIDATION_SINGERS, MUSDB18_VALIDATION, load_song_collection
 from train.data.loading import find_songs
-from train.data.songs import Song, canonical_stem, read_stems
+from train.data.songs import canonical_stem, read_stems
 
 from . import hub_data_sets as hub
 from .conftest import write_song
@@ -22,11 +21,13 @@ from .data_sets import (
     RATE,
     SONGS,
     TRAIN_SONGS,
+    error_of,
     make_dsd100,
     make_mir1k,
     make_musdb18,
     make_musdb18_hq,
     make_song_folders,
+    names_of,
     stems_of,
 )
 
@@ -69,15 +70,6 @@ def root(tmp_path_factory) -> Path:
 @pytest.fixture(autouse=True)
 def hub_cache(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hub-cache")
-
-
-def names_of(songs: list[Song]) -> list[str]:
-    return sorted(song.name for song in songs)
-
-
-def error_of(estimate: np.ndarray, wanted: np.ndarray) -> float:
-    length = min(estimate.shape[-1], wanted.shape[-1])
-    return float(np.square(estimate[..., :length] - wanted[..., :length]).mean() / np.square(wanted).mean())
 
 
 @pytest.mark.parametrize("layout", MAKERS)
@@ -216,11 +208,9 @@ def test_a_song_that_lacks_a_stem_is_named_or_left_out(tmp_path, layout, caplog)
 
 
 def test_a_row_of_a_data_set_that_lacks_its_vocals_is_named_or_left_out(tmp_path, caplog):
-    features = datasets.Features({"name": datasets.Value("string"), "mixture": datasets.Audio()})
-    features["vocals"] = datasets.Audio()
     audio = [hub.encoded(tmp_path, stems_of(song)["vocals"], "x.wav") for song in TRAIN_SONGS]
     columns = {"name": list(TRAIN_SONGS), "mixture": audio, "vocals": [audio[0], None, audio[2]]}
-    hub.write_parquet(tmp_path / "data" / "train.parquet", columns, features)
+    hub.write_parquet(tmp_path / "data" / "train.parquet", columns)
     with pytest.raises(ValueError, match="'Somebody - Two' of .* has no"):
         load_song_collection(tmp_path)
     songs = load_song_collection(tmp_path, skip_broken_songs=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from train.__main__ import main
 from train.arguments import TrainingArguments
 from train.data.mixing import MixingArguments
 from train.data.streaming import SongStream, StreamedMixes
@@ -19,6 +17,7 @@ from train.data.streaming import SongStream, StreamedMixes
 from . import hub_data_sets as hub
 from .conftest import small_config
 from .data_sets import RATE, SONGS, TRAIN_SONGS
+from .small_training import train_here, write_recipe
 
 BATCH_SIZE, NUM_BATCHES = 2, 5
 
@@ -147,14 +146,10 @@ def test_what_cannot_be_streamed_is_one_line(root, origin, split, layout, said):
 
 
 def test_the_trainer_streams(root, tmp_path, monkeypatch, capsys):
-    fields = ("num_channels", "sampling_rate", "n_fft", "hop_length", "num_frames", "context_frames")
-    model = {name: getattr(small_config(), name) for name in fields}
-    recipe = {"model": {**model, "hidden_sizes": [4, 8, 8], "num_dropout_layers": 1}, "training": {"warmup_steps": 1}}
-    (tmp_path / "small.json").write_text(json.dumps(recipe))
-    given = ["--recipe", str(tmp_path / "small.json"), "--dataset_name", str(root / "with validation"), "--streaming"]
+    recipe = write_recipe(tmp_path / "small.json")
+    given = ["--recipe", str(recipe), "--dataset_name", str(root / "with validation"), "--streaming"]
     given += ["--shuffle_buffer_size", "3", "--max_train_steps", "2", "--train_batch_size", "2", "--num_workers", "0"]
-    monkeypatch.setattr("sys.argv", ["train", *given, "--output_dir", str(tmp_path / "run")])
-    assert main() == 0, capsys.readouterr().err
+    assert train_here(monkeypatch, *given, "--output_dir", str(tmp_path / "run")) == 0, capsys.readouterr().err
     assert (tmp_path / "run" / "model.safetensors").is_file()
     assert "validation_sdr_vocals" in capsys.readouterr().out
     # Only what validates is kept decoded.

@@ -27,15 +27,7 @@ NUM_SONGS = 20
 
 
 def measure(folder: Path, num_steps: int) -> dict[str, float]:
-    """Trains and reads what was logged after the first ten steps.
-
-    Args:
-        folder: for songs, cache and logs.
-        num_steps: after those.
-
-    Returns:
-        The trainer's own figures.
-    """
+    """The trainer's own figures, without its first ten steps; songs, cache and logs go to the folder."""
     for song in [*(f"song {index}" for index in range(NUM_SONGS)), MUSDB18_VALIDATION[0]]:
         for name, waveform in stems_of(song, SECONDS * RATE).items():
             write_song(folder / "musdb18" / "train" / song / f"{name}.wav", waveform, RATE)
