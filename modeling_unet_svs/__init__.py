@@ -7,22 +7,24 @@ from typing import TYPE_CHECKING, Any
 from .registration import register_on_import
 
 if TYPE_CHECKING:
-    from .audio.writing import AudioWriter
-    from .audio_reading import AudioFileError, read_audio
-    from .command.file_separation import separate_file
-    from .configuration_unet_svs import UNetSVSConfig
-    from .feature_extraction_unet_svs import UNetSVSFeatureExtractor
-    from .modeling_unet_svs import UNetSVSModel, UNetSVSOutput
-    from .onnx.runner import OnnxSeparator
-    from .pipeline_unet_svs import UNetSVSPipeline
-    from .separation import SeparationStream
+    from .audio.writing import AudioWriter as AudioWriter
+    from .audio_reading import AudioFileError as AudioFileError
+    from .audio_reading import read_audio as read_audio
+    from .command.file_separation import separate_file as separate_file
+    from .configuration_unet_svs import UNetSVSConfig as UNetSVSConfig
+    from .feature_extraction_unet_svs import UNetSVSFeatureExtractor as UNetSVSFeatureExtractor
+    from .modeling_unet_svs import UNetSVSModel as UNetSVSModel
+    from .modeling_unet_svs import UNetSVSOutput as UNetSVSOutput
+    from .onnx.runner import OnnxSeparator as OnnxSeparator
+    from .pipeline_unet_svs import UNetSVSPipeline as UNetSVSPipeline
+    from .separation import SeparationStream as SeparationStream
 
 __version__ = "0.1.0"
 
 #: Folder of the checkpoint that comes with this package: full band, stereo, 44.1 kHz.
 DEFAULT_CHECKPOINT = str(Path(__file__).parent / "checkpoint")
 
-# Imported when they are asked for: torch and transformers take seconds.
+# Imported on first use: torch and transformers take seconds.
 _MODULES = {
     "AudioFileError": "audio_reading",
     "AudioWriter": "audio.writing",
@@ -36,6 +38,7 @@ _MODULES = {
     "read_audio": "audio_reading",
     "separate_file": "command.file_separation",
 }
+__all__ = ["DEFAULT_CHECKPOINT", *_MODULES]
 
 
 def __getattr__(name: str) -> Any:
@@ -50,18 +53,3 @@ def __dir__() -> list[str]:
 
 
 register_on_import()
-
-__all__ = [
-    "DEFAULT_CHECKPOINT",
-    "AudioFileError",
-    "AudioWriter",
-    "OnnxSeparator",
-    "SeparationStream",
-    "UNetSVSConfig",
-    "UNetSVSFeatureExtractor",
-    "UNetSVSModel",
-    "UNetSVSOutput",
-    "UNetSVSPipeline",
-    "read_audio",
-    "separate_file",
-]

@@ -124,46 +124,40 @@ class Architecture(SeparationConfig):
 
     def check(self) -> None:
         """Refuses a combination that no network can have, and says which value to change."""
-        for holds, message in self._rules():
+        for name, holds, advice in self._rules():
             if not holds:
-                raise ValueError(message)
+                raise ValueError(f"{name} is {getattr(self, name)!r}: {advice}.")
 
-    def _rules(self) -> Iterator[tuple[bool, str]]:
-        num_layers, multiple = len(self.hidden_sizes), self.frame_multiple
+    def _rules(self) -> Iterator[tuple[str, bool, str]]:
+        """Fields, whether they can be as they are, and what to do; a rule may rely on those before it."""
+        num_layers, multiple, stems = len(self.hidden_sizes), self.frame_multiple, self.stems
         context, dropped = self.context_frames or 0, self.num_dropout_layers or 0
-        rates = f"{MIN_SAMPLING_RATE} to {MAX_SAMPLING_RATE} Hz"
-        yield self.num_channels >= 1, f"num_channels is {self.num_channels}: use 1 (mono) or more."
-        yield len(self.sources) > 0, 'sources is empty: name at least one stem, for example ("vocals",).'
-        for name in self.stems:
+        yield "hidden_sizes", num_layers > 0 and min(self.hidden_sizes) > 0, "use one or more positive numbers"
+        yield "num_channels", self.num_channels > 0, "use 1 (mono) or more"
+        yield "sources", len(self.sources) > 0, 'name at least one stem, for example ("vocals",)'
+        for name in stems:
             is_short = name.isidentifier() and len(name) <= MAX_STEM_LETTERS
-            yield is_short, f"stem {name[:99]!r} is no short identifier: use letters, digits and underscores."
-        is_distinct = len(set(self.stems)) == len(self.stems)
-        yield is_distinct, f"stems {self.stems} are not distinct: rename one of sources, or the residual."
-        is_known = MIN_SAMPLING_RATE <= self.sampling_rate <= MAX_SAMPLING_RATE
-        yield is_known, f"sampling_rate is {self.sampling_rate} Hz: use {rates}."
-        yield self.n_fft >= 2 and self.n_fft % 2 == 0, f"n_fft is {self.n_fft}: use an even number of samples."
-        hop = f"hop_length is {self.hop_length}"
-        yield 0 < self.hop_length < self.n_fft, f"{hop}: use 1 to {self.n_fft - 1}, or samples get lost."
-        is_quick = self.n_fft <= MAX_OVERLAP * self.hop_length
-        yield is_quick, f"{hop}: use n_fft // {MAX_OVERLAP} or more, or it takes for ever."
-        yield num_layers > 0 and min(self.hidden_sizes) >= 1, "hidden_sizes: use one or more positive numbers."
-        yield self.num_bands >= 1, f"num_bands is {self.num_bands}: use 1 or more."
-        rows = f"n_fft // 2 = {self.num_bins} bins in num_bands = {self.num_bands} cannot be halved {num_layers} times"
-        bins = f"{rows}: make n_fft // 2 a multiple of {self.num_bands * multiple}, or use fewer hidden_sizes."
-        yield self.num_bins % (self.num_bands * multiple) == 0, bins
-        is_halved = self.num_frames >= 1 and self.num_frames % multiple == 0
-        frames = f"num_frames is {self.num_frames} and cannot be halved {num_layers} times"
-        yield is_halved, f"{frames}: use a multiple of {multiple}, or fewer hidden_sizes."
-        size = f"num_channels {self.num_channels}, n_fft {self.n_fft} and num_frames {self.num_frames}"
-        is_small = self.num_channels * self.num_bins * self.num_frames <= MAX_PATCH_VALUES
-        yield is_small, f"{size} make patches of more than {MAX_PATCH_VALUES} values: use less."
+            field = "residual" if name == self.residual else "sources"
+            yield field, is_short, "a name is no short identifier: use letters, digits and underscores"
+        yield "sources", len({*stems}) == len(stems), "use names that differ, from one another and from the residual"
+        rates = f"use {MIN_SAMPLING_RATE} to {MAX_SAMPLING_RATE} Hz"
+        yield "sampling_rate", MIN_SAMPLING_RATE <= self.sampling_rate <= MAX_SAMPLING_RATE, rates
+        yield "num_bands", self.num_bands > 0, "use 1 or more"
+        bins = 2 * self.num_bands * multiple
+        advice = f"use a multiple of {bins}, or fewer num_bands or hidden_sizes"
+        yield "n_fft", self.n_fft > 0 and self.n_fft % bins == 0, advice
+        yield "hop_length", 0 < self.hop_length < self.n_fft, f"use 1 to {self.n_fft - 1}, or samples get lost"
+        advice = f"use n_fft // {MAX_OVERLAP} or more, or it takes for ever"
+        yield "hop_length", self.n_fft <= MAX_OVERLAP * self.hop_length, advice
+        advice = f"use a multiple of {multiple}, or fewer hidden_sizes"
+        yield "num_frames", self.num_frames > 0 and self.num_frames % multiple == 0, advice
+        num_values = self.num_channels * self.num_bins * self.num_frames
+        advice = f"with n_fft and num_channels, it makes patches of more than {MAX_PATCH_VALUES} values: use less"
+        yield "num_frames", num_values <= MAX_PATCH_VALUES, advice
         most = (self.num_frames - 1) // 2
-        yield 0 <= context <= most, f"context_frames is {context}: use 0 to {most}, so that a patch keeps some frames."
-        is_odd = self.kernel_size >= 3 and self.kernel_size % 2 == 1
-        yield is_odd, f"kernel_size is {self.kernel_size}: use an odd number of at least 3."
-        yield 0 <= self.dropout < 1, f"dropout is {self.dropout}: use a probability from 0 to below 1."
-        layers = f"num_dropout_layers is {dropped}: use 0 to {num_layers - 1}, the last layer has none."
-        yield 0 <= dropped < num_layers, layers
-        yield 0 <= self.leaky_relu_slope <= 1, f"leaky_relu_slope is {self.leaky_relu_slope}: use 0 to 1."
-        exponent = f"magnitude_exponent is {self.magnitude_exponent}: use a positive number up to 10."
-        yield 0 < self.magnitude_exponent <= 10, exponent
+        yield "context_frames", 0 <= context <= most, f"use 0 to {most}, so that a patch keeps some frames"
+        yield "kernel_size", self.kernel_size > 2 and self.kernel_size % 2 == 1, "use an odd number of at least 3"
+        yield "dropout", 0 <= self.dropout < 1, "use a probability from 0 to below 1"
+        yield "num_dropout_layers", 0 <= dropped < num_layers, f"use 0 to {num_layers - 1}, the last layer has none"
+        yield "leaky_relu_slope", 0 <= self.leaky_relu_slope <= 1, "use 0 to 1"
+        yield "magnitude_exponent", 0 < self.magnitude_exponent <= 10, "use a positive number up to 10"

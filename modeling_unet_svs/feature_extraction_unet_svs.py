@@ -1,7 +1,5 @@
 """Waveforms to the batch that the model's `forward` takes."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -70,16 +68,15 @@ class UNetSVSFeatureExtractor(SequenceFeatureExtractor):
             raise ValueError(f"audio is of type {type(audio).__name__}: use a waveform, or a list of waveforms.")
         is_waveform = is_waveform or (len(audio) > 0 and np.isscalar(audio[0]))
         waveforms = [self._with_channels(as_float32(waveform)) for waveform in ([audio] if is_waveform else audio)]
-        if not waveforms:
+        lengths = {waveform.shape[1] for waveform in waveforms}
+        if not lengths:
             raise ValueError("audio is empty: give at least one waveform.")
-        longest = max(waveform.shape[1] for waveform in waveforms)
-        if padding is False and any(waveform.shape[1] != longest for waveform in waveforms):
+        if padding is False and len(lengths) > 1:
             raise ValueError("the waveforms differ in length: use padding=True.")
-        padded = [
-            np.pad(waveform, ((0, 0), (0, longest - waveform.shape[1])), constant_values=self.padding_value)
-            for waveform in waveforms
-        ]
-        return BatchFeature({"input_values": np.stack(padded)}, tensor_type=return_tensors or "np")
+        batch = np.full((len(waveforms), len(waveforms[0]), max(lengths)), self.padding_value, dtype=np.float32)
+        for item, waveform in zip(batch, waveforms):
+            item[:, : waveform.shape[1]] = waveform
+        return BatchFeature({"input_values": batch}, tensor_type=return_tensors or "np")
 
     def _with_channels(self, waveform: np.ndarray) -> np.ndarray:
         waveform = np.atleast_2d(waveform)

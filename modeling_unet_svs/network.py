@@ -124,15 +124,7 @@ class UNetSVSSeparator(Separator):
     training: bool
 
     def magnitude_scale(self, magnitude: torch.Tensor) -> torch.Tensor:
-        """The number that a patch's magnitudes, and its targets', are divided by.
-
-        Args:
-            magnitude: `(batch, num_channels, bins, num_frames)`, of the mixture.
-
-        Returns:
-            `(batch, 1, 1, 1)`, the largest magnitude, or the mean of those frames that are not digital silence
-            (`config.magnitude_scaling`); 1 where all are.
-        """
+        """`(batch, 1, 1, 1)`: the mixture's largest magnitude, or the mean of its frames that are not silent."""
         loudest = magnitude.amax(dim=(1, 2))
         scale = loudest.amax(1)
         if self.config.magnitude_scaling == "mean":
@@ -153,15 +145,7 @@ class UNetSVSSeparator(Separator):
         return self.masks_of(in_evaluation(self.unets) if self.training else self.unets, magnitude)
 
     def masks_of(self, unets: nn.ModuleDict, magnitude: torch.Tensor) -> torch.Tensor:
-        """The masks that some U-Nets give, in their own mode; the highest bin gets the mask of the one below.
-
-        Args:
-            unets: a U-Net for each source.
-            magnitude: as `estimate_masks` has it.
-
-        Returns:
-            A tensor of the shape that `estimate_masks` says.
-        """
+        """The masks that some U-Nets give, in their own mode; the highest bin gets the mask of the one below."""
         config = self.config
         scaled = (magnitude / self.magnitude_scale(magnitude))[:, :, : config.num_bins]
         if config.magnitude_exponent != 1:

@@ -1,18 +1,13 @@
 """Songs in, stems out: the transformers pipeline."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from transformers import Pipeline
 
 from .audio_reading import read_audio
-
-if TYPE_CHECKING:
-    from .modeling_unet_svs import UNetSVSModel
 
 
 class UNetSVSPipeline(Pipeline):
@@ -29,7 +24,6 @@ class UNetSVSPipeline(Pipeline):
         ValueError: a file that cannot be read, or a waveform without its rate.
     """
 
-    model: UNetSVSModel
     _load_processor = False
     _load_image_processor = False
     _load_feature_extractor = True
@@ -43,18 +37,7 @@ class UNetSVSPipeline(Pipeline):
     def preprocess(
         self, song: str | Path | dict[str, Any] | np.ndarray | torch.Tensor, sampling_rate: int | None = None
     ) -> dict[str, Any]:
-        """Reads a song.
-
-        Args:
-            song: file, dictionary or waveform, of a shape that the class says.
-            sampling_rate: of a waveform, in Hz.
-
-        Returns:
-            The `waveform`, `(num_channels, num_samples)`, and its `sampling_rate` in Hz.
-
-        Raises:
-            ValueError: a file that cannot be read, or a waveform without its rate.
-        """
+        """A song in any of its forms to its `waveform`, `(num_channels, num_samples)`, and its `sampling_rate`."""
         if isinstance(song, (str, Path)):
             waveform, sampling_rate = read_audio(song)
         elif isinstance(song, dict):
@@ -75,15 +58,7 @@ class UNetSVSPipeline(Pipeline):
         return {"stems": stems, "sampling_rate": model_inputs["sampling_rate"]}
 
     def postprocess(self, model_outputs: dict[str, Any]) -> list[dict[str, Any]]:
-        """Stems to what the call returns.
-
-        Args:
-            model_outputs: `stems`, waveforms by their names, and their `sampling_rate` in Hz.
-
-        Returns:
-            A dictionary for each stem; the class says what is in it.
-        """
-        return [
-            {"label": name, "audio": np.asarray(stem), "sampling_rate": model_outputs["sampling_rate"]}
-            for name, stem in model_outputs["stems"].items()
-        ]
+        """Stems to the dictionaries that the call returns."""
+        rate = model_outputs["sampling_rate"]
+        stems = model_outputs["stems"].items()
+        return [{"label": name, "audio": np.asarray(stem), "sampling_rate": rate} for name, stem in stems]

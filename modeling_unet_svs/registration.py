@@ -4,12 +4,12 @@ Importing them takes seconds, for which `unet-svs --help` and whoever reads audi
 cannot register at the end of their own files, since these also run as a checkpoint's remote code."""
 
 import sys
-from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
 from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import PathFinder
 from types import ModuleType
+from typing import Any
 
 OURS, AUTO, PIPELINES = sys.modules[__package__], "transformers.models.auto", "transformers.pipelines"
 
@@ -28,7 +28,7 @@ def register_pipeline() -> None:
 
 
 # What is done once a module has run. Our pipeline may be what imports theirs: it registers when both have run.
-AFTERWARDS: dict[str, Callable[[], object]] = {
+AFTERWARDS: dict[str, Any] = {
     f"{AUTO}.configuration_auto": partial(register_class, "AutoConfig", "UNetSVSConfig"),
     f"{AUTO}.modeling_auto": partial(register_class, "AutoModel", "UNetSVSModel"),
     f"{AUTO}.feature_extraction_auto": partial(register_class, "AutoFeatureExtractor", "UNetSVSFeatureExtractor"),
@@ -38,21 +38,14 @@ AFTERWARDS: dict[str, Callable[[], object]] = {
 
 
 class RegisteringFinder(MetaPathFinder):
-    """Finds modules as Python would, and does `AFTERWARDS` what is to be done after them."""
+    """Finds modules as Python does, and then does what `AFTERWARDS` says."""
 
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
+    def find_spec(self, fullname: str, path: Any, target: ModuleType | None = None) -> Any:
         """Python's own hook of `import`."""
-        spec = PathFinder.find_spec(fullname, path, target) if fullname in AFTERWARDS else None
-        if spec is not None and spec.loader is not None:
+        spec: Any = PathFinder.find_spec(fullname, path, target) if fullname in AFTERWARDS else None
+        if spec is not None:
             execute = spec.loader.exec_module
-
-            def execute_and_register(module: ModuleType) -> None:
-                execute(module)
-                AFTERWARDS[fullname]()
-
-            setattr(spec.loader, "exec_module", execute_and_register)  # noqa: B010, of an instance alone
+            spec.loader.exec_module = lambda module: (execute(module), AFTERWARDS[fullname]())
         return spec
 
 

@@ -2,7 +2,6 @@
 
 import math
 import numbers
-import sys
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ MAX_SAMPLE = 1e15
 # Samples of the lower of two rates that soxr keeps to itself at most; 1,400 were measured over all kinds of ratios.
 MAX_HELD_SAMPLES = 2048
 DEFAULT_BATCH_SIZE = 4
+MAX_BATCH_SIZE = 1 << 16
 BLOCK_SECONDS = 10
 
 # A numpy array or a PyTorch tensor: stems are of the mixture's own kind.
@@ -231,19 +231,16 @@ class SeparationStream:
     def __init__(
         self, model: "Separator", sampling_rate: int, num_channels: int, batch_size: int = DEFAULT_BATCH_SIZE
     ):
-        rates = f"a whole number of Hz from {MIN_SAMPLING_RATE} to {MAX_SAMPLING_RATE}"
-        shape = f"1 to {MAX_CHANNELS}, in shape (channels, samples)"
-        for name, value, lowest, highest, advice in (
-            (f"sampling_rate is {sampling_rate}", sampling_rate, MIN_SAMPLING_RATE, MAX_SAMPLING_RATE, rates),
-            (f"the waveform has {num_channels} channels", num_channels, 1, MAX_CHANNELS, shape),
-            (f"batch_size is {batch_size}", batch_size, 1, sys.maxsize, "a whole number, 1 or more"),
+        for said, value, lowest, highest in (
+            (f"sampling_rate is {sampling_rate} in Hz", sampling_rate, MIN_SAMPLING_RATE, MAX_SAMPLING_RATE),
+            (f"the waveform has {num_channels} channels, in shape (channels, samples)", num_channels, 1, MAX_CHANNELS),
+            (f"batch_size is {batch_size}", batch_size, 1, MAX_BATCH_SIZE),
         ):
-            is_whole = isinstance(value, numbers.Real) and lowest <= value <= highest and float(value).is_integer()
-            if not is_whole:
-                raise ValueError(f"{name}: use {advice}.")
-        sampling_rate, num_channels, batch_size = int(sampling_rate), int(num_channels), int(batch_size)
+            if not (isinstance(value, numbers.Real) and lowest <= value <= highest and value == int(value)):
+                raise ValueError(f"{said}: use a whole number from {lowest} to {highest}.")
+        num_channels, batch_size = int(num_channels), int(batch_size)
         config = model.config
-        self.model, self.sampling_rate, self.num_channels = model, sampling_rate, num_channels
+        self.model, self.sampling_rate, self.num_channels = model, int(sampling_rate), num_channels
         num_groups = math.ceil(num_channels / config.num_channels)
         self._num_repeated = num_groups * config.num_channels - num_channels
         self._to_model_rate = Resampler(self.sampling_rate, config.sampling_rate, num_channels)
@@ -281,9 +278,7 @@ class SeparationStream:
         if block.ndim == 1 and self.num_channels == 1:
             block = block[None]
         if block.ndim != 2 or len(block) != self.num_channels:
-            raise ValueError(
-                f"the block has shape {block.shape}: use ({self.num_channels}, num_samples) in this stream."
-            )
+            raise ValueError(f"the block has shape {block.shape}: use ({self.num_channels}, samples) in this stream.")
         self._mixture.put(block)
         stems = self._stems(self._estimate(block, last=False))
         return stems if next(iter(stems.values())).shape[1] else None

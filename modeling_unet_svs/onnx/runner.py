@@ -35,8 +35,7 @@ def overlap_add(spectrum: np.ndarray, n_fft: int, hop_length: int) -> np.ndarray
 
 def write_description(config: SeparationConfig, path: Path) -> None:
     """Writes what a runner has to know beside the graph."""
-    names = [field.name for field in fields(SeparationConfig)]
-    values = {name: getattr(config, name) for name in names}
+    values = {field.name: getattr(config, field.name) for field in fields(SeparationConfig)}
     path.write_text(json.dumps({**FORMAT, **values, "stems": config.stems}, indent=2) + "\n")
 
 
@@ -76,26 +75,10 @@ class OnnxSeparator(Separator):
             raise ValueError(one_line(f"{path} cannot be used: {error}")) from None
 
     def estimate_masks(self, magnitude: np.ndarray) -> np.ndarray:
-        """The masks for patches of the mixture's magnitudes.
-
-        Args:
-            magnitude: float32 `(batch, num_channels, n_fft // 2 + 1, num_frames)`.
-
-        Returns:
-            float32 `(batch, num_sources, num_channels, n_fft // 2 + 1, num_frames)`.
-        """
+        """Magnitudes `(batch, num_channels, n_fft // 2 + 1, num_frames)` to masks with an axis of sources second."""
         return self._session.run(["masks"], {"magnitude": magnitude})[0]
 
     def overlap_added_frames(self, waveform: np.ndarray, num_patches: int) -> np.ndarray:
-        """As every separator's, in numpy.
-
-        Args:
-            waveform: float32 `(num_channels, num_samples)`, all the frames of the patches and their context.
-            num_patches: how many patches those are.
-
-        Returns:
-            float32 `(num_sources, num_channels, num_samples)` of the kept frames.
-        """
         config, kept = self.config, self.config.kept_frames
         num_kept = kept.stop - kept.start
         spectrum = stft(waveform, config.n_fft, config.hop_length)
