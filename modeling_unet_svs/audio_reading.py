@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,21 +95,32 @@ class AudioReader(ExitStack):
         super().__init__()
         self.path = Path(path)
         # Not `Path.exists`, which raises for names that are too long.
-        if not os.path.exists(path):
-            raise AudioFileError(path, "no such file.")
-        if not os.path.isfile(path):
-            what = "a folder" if os.path.isdir(path) else "a pipe or a device"
-            raise AudioFileError(path, f"is {what}: a song has to be a file.")
+        self._require(os.path.exists(path), "no such file.")
+        self._require(not os.path.isdir(path), "is a folder, not an audio file.")
+        self._require(os.path.isfile(path), "is a pipe or a device: a song has to be a file.")
         try:
-            # Without the file's name, which would let FFmpeg guess by its ending.
-            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-            self._file = self.enter_context(open(descriptor, "rb"))
-            self._open(audio_stream)
-        except BaseException as error:
+            with self._naming_errors():
+                # Without the file's name, which would let FFmpeg guess by its ending.
+                descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+                self._file = self.enter_context(open(descriptor, "rb"))
+                self._open(audio_stream)
+        except BaseException:
             self.close()
-            if isinstance(error, OSError):
-                raise AudioFileError(path, f"cannot be read: {error.strerror}.") from None
             raise
+
+    def _require(self, fulfilled: bool, otherwise: str) -> None:
+        if not fulfilled:
+            raise AudioFileError(self.path, otherwise)
+
+    @contextmanager
+    def _naming_errors(self) -> Iterator[None]:
+        """Context in which errors of a decoder, or of a disk, name the file that they are about."""
+        try:
+            yield
+        except av.FFmpegError as error:
+            raise AudioFileError(self.path, f"is damaged: {error.strerror}.") from None
+        except (OSError, MemoryError) as error:  # the last where a file claims gigabytes
+            raise AudioFileError(self.path, f"cannot be read: {getattr(error, 'strerror', None) or error}.") from None
 
     def _open(self, audio_stream: int) -> None:
         self._check_size()
@@ -123,10 +134,9 @@ class AudioReader(ExitStack):
             raise AudioFileError(self.path, "is no audio file of a known format, or is damaged.") from None
         self._container = self.enter_context(opened)
         streams = self._container.streams.audio
-        if not streams:
-            raise AudioFileError(self.path, "has no sound in it.")
-        if not 0 <= audio_stream < len(streams):
-            raise AudioFileError(self.path, f"has {len(streams)} audio streams, numbered from 0; not {audio_stream}.")
+        self._require(len(streams) > 0, "has no sound in it.")
+        is_one = 0 <= audio_stream < len(streams)
+        self._require(is_one, f"has {len(streams)} audio streams, numbered from 0; not {audio_stream}.")
         self._stream = streams[audio_stream]
         codec = self._stream.codec_context
         if codec is None or codec.format is None or not codec.sample_rate or not codec.channels:
@@ -161,7 +171,7 @@ class AudioReader(ExitStack):
         limit = self.info.num_samples if "mov" in self._container.format.name and self._exact else None
         waiting: list[np.ndarray] = []
         num_waiting = num_samples = 0
-        try:
+        with self._naming_errors():
             for frame in self._frames():
                 samples = _float_samples(frame)
                 if limit is not None:  # an MP4 says in its edit list where the encoder's padding begins
@@ -172,10 +182,6 @@ class AudioReader(ExitStack):
                 if num_waiting >= wanted:
                     yield np.concatenate(waiting, axis=1)
                     waiting, num_waiting = [], 0
-        except av.FFmpegError as error:
-            raise AudioFileError(self.path, f"is damaged: {error.strerror}.") from None
-        except (OSError, MemoryError) as error:  # of a disk, or of a claim of gigabytes
-            raise AudioFileError(self.path, f"cannot be read: {error}.") from None
         if num_waiting:
             yield np.concatenate(waiting, axis=1)
         self._check_length(num_samples)
@@ -194,8 +200,9 @@ class AudioReader(ExitStack):
             except ValueError:  # the coding has changed to one that nothing decodes
                 raise AudioFileError(self.path, "has sound in it that cannot be decoded.") from None
             for frame in frames:
-                if (frame.sample_rate, frame.layout.nb_channels) != (self.info.sampling_rate, self.info.num_channels):
-                    raise AudioFileError(self.path, "changes its sampling rate or channels in the middle.")
+                found = (frame.sample_rate, frame.layout.nb_channels)
+                is_alike = found == (self.info.sampling_rate, self.info.num_channels)
+                self._require(is_alike, "changes its sampling rate or channels in the middle.")
                 yield frame
 
     def _packets(self) -> Iterator[av.Packet[av.AudioStream]]:
@@ -210,7 +217,7 @@ class AudioReader(ExitStack):
                 return
             except av.BlockingIOError:  # FFmpeg's "try again": a gap, such as broadcasts have
                 num_gaps += 1
-        raise AudioFileError(self.path, "is damaged: it has gaps and nothing between them.")
+        self._require(False, "is damaged: it has gaps and nothing between them.")
 
     def _has_mp3_length(self) -> bool:
         """Whether an MP3's first frame says its length; without it FFmpeg guesses from the first frames' bit rate."""
@@ -226,27 +233,23 @@ class AudioReader(ExitStack):
     def _check_size(self) -> None:
         """A WAV file that was cut ends where it ends, for FFmpeg; only its header tells that something is missing."""
         actual, announced = os.fstat(self._file.fileno()).st_size, 0
-        if actual == 0:
-            raise AudioFileError(self.path, "is empty (0 bytes).")
+        self._require(actual > 0, "is empty (0 bytes).")
         head = self._file.read(24)
         self._file.seek(0)
         if head.startswith(b"RIFF"):
             announced = 8 + int.from_bytes(head[4:8], "little")
         elif head.startswith(W64):
             announced = int.from_bytes(head[16:], "little")
-        if announced < UNKNOWN_RIFF_SIZE and announced - actual > TOLERATED_SHARE * announced:
-            raise AudioFileError(self.path, f"is truncated: {actual} bytes of the {announced} it announces.")
+        is_whole = announced >= UNKNOWN_RIFF_SIZE or announced - actual <= TOLERATED_SHARE * announced
+        self._require(is_whole, f"is truncated: {actual} bytes of the {announced} it announces.")
 
     def _check_length(self, num_samples: int) -> None:
-        if num_samples == 0:
-            raise AudioFileError(self.path, "has no samples in it.")
+        self._require(num_samples > 0, "has no samples in it.")
         rate, announced = self.info.sampling_rate, self.info.num_samples
-        if not self._exact or announced is None:
-            return
-        if announced - num_samples > max(TOLERATED_SHARE * announced, TOLERATED_SECONDS * rate):
-            raise AudioFileError(
-                self.path, f"is truncated: {num_samples / rate:.1f} s of the {announced / rate:.1f} s it announces."
-            )
+        if self._exact and announced is not None:
+            tolerated = max(TOLERATED_SHARE * announced, TOLERATED_SECONDS * rate)
+            said = f"is truncated: {num_samples / rate:.1f} s of the {announced / rate:.1f} s it announces."
+            self._require(announced - num_samples <= tolerated, said)
 
 
 def _float_samples(frame: av.AudioFrame) -> np.ndarray:

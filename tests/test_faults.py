@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gc
 import inspect
+import io
 import os
 import re
 import shutil
@@ -306,24 +307,18 @@ def test_a_file_that_cannot_be_opened_is_one_line(tmp_path, monkeypatch, number)
 def test_a_disk_that_fails_while_a_song_is_read_is_one_line(tmp_path, monkeypatch):
     song = write_song(tmp_path / "song.flac", noise(2, 20 * RATE), RATE)
 
-    class Failing:
-        def __init__(self, *_):
-            self._file = os.fdopen(os.open(song, os.O_RDONLY), "rb")
-            self.seek, self.tell, self.fileno = self._file.seek, self._file.tell, self._file.fileno
-            self.close = self._file.close
+    content, descriptor = song.read_bytes(), os.open(song, os.O_RDONLY)
 
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            self.close()
+    class Failing(io.BytesIO):
+        def fileno(self) -> int:
+            return descriptor
 
         def read(self, size: int) -> bytes:
-            if self._file.tell() > 300_000:
+            if self.tell() > 300_000:
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
-            return self._file.read(size)
+            return super().read(size)
 
-    monkeypatch.setattr("builtins.open", Failing)
+    monkeypatch.setattr("builtins.open", lambda *_: Failing(content))
     with pytest.raises(AudioFileError, match="song.flac: "):
         read_audio(song)
 

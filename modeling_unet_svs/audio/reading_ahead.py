@@ -1,7 +1,5 @@
 """Blocks of an audio file, decoded ahead by a thread that may hang without taking the program along."""
 
-from __future__ import annotations
-
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path

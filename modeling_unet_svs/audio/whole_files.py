@@ -1,7 +1,5 @@
 """Files and folders that appear under their names when they are whole, and of which nothing is left otherwise."""
 
-from __future__ import annotations
-
 import glob
 import os
 import secrets

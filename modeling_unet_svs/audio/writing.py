@@ -1,7 +1,5 @@
 """Blocks of samples to audio files, which appear under their names when they are whole."""
 
-from __future__ import annotations
-
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -147,7 +145,7 @@ class AudioWriter:
         self._discard()
         self._open()
 
-    def __enter__(self) -> AudioWriter:
+    def __enter__(self) -> "AudioWriter":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

@@ -1,7 +1,5 @@
 """Many songs by one process or several, and one song through pipes."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

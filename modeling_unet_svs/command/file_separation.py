@@ -1,7 +1,5 @@
 """One audio file to files of its stems, block by block."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """Files, folders and lists to songs: what goes where, and what has been done."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterable, Iterator

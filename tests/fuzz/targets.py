@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import sys
@@ -26,20 +27,14 @@ READ, REFUSED = "read", "refused in one line"
 LONGEST_LINE = 600
 
 
-class Broken(Exception):
-    """A promise that was not kept."""
-
-
 def decode(path: Path, checkpoint: Path) -> None:
     """Decodes a file block by block."""
     num_samples = 0
     with AudioReader(path) as reader:
         for block in reader.blocks():
-            if block.dtype != np.float32 or block.ndim != 2 or len(block) != reader.info.num_channels:
-                raise Broken(f"a block has shape {block.shape} and type {block.dtype}")
+            assert block.dtype == np.float32 and block.ndim == 2 and len(block) == reader.info.num_channels
             num_samples += block.shape[1]
-    if not num_samples:
-        raise Broken("no samples and no error")
+    assert num_samples, "no samples and no error"
 
 
 def separate(path: Path, checkpoint: Path) -> None:
@@ -47,12 +42,9 @@ def separate(path: Path, checkpoint: Path) -> None:
     outputs = {stem: path.parent / "stems" / f"{stem}.flac" for stem in ("vocals", "accompaniment")}
     try:
         separate_file(_model(checkpoint), path, outputs)
-        lengths = {read_audio(output)[0].shape for output in outputs.values()}
-        if len(lengths) != 1:
-            raise Broken(f"stems of different shapes: {lengths}")
+        assert len({read_audio(output)[0].shape for output in outputs.values()}) == 1, "stems of different shapes"
     finally:
-        if left := list(path.parent.glob("stems/.*")):
-            raise Broken(f"left behind: {left}")
+        assert not list(path.parent.glob("stems/.*")), "left behind"
         shutil.rmtree(path.parent / "stems", ignore_errors=True)
 
 
@@ -72,9 +64,7 @@ def load_model(path: Path, checkpoint: Path) -> None:
             UNetSVSFeatureExtractor.from_pretrained(folder)([np.zeros(1000, dtype=np.float32)])
         return
     model = load_checkpoint(folder)
-    stems = model.separate(np.zeros(2000, dtype=np.float32), 16_000)
-    if set(stems) != set(model.config.stems):
-        raise Broken(f"stems {set(stems)}")
+    assert set(model.separate(np.zeros(2000, dtype=np.float32), 16_000)) == set(model.config.stems)
 
 
 def _json(path: Path) -> object:
@@ -84,15 +74,7 @@ def _json(path: Path) -> object:
         return {}
 
 
-_models = {}
-
-
-def _model(checkpoint: Path):
-    if checkpoint not in _models:
-        _models[checkpoint] = load_checkpoint(checkpoint)
-    return _models[checkpoint]
-
-
+_model = functools.cache(load_checkpoint)
 TARGETS: dict[str, Callable[[Path, Path], None]] = {
     **{f"{kind}, decoded": decode for kind in AUDIO_KINDS},
     "song, separated": separate,
@@ -102,8 +84,10 @@ TARGETS: dict[str, Callable[[Path, Path], None]] = {
 
 
 def outcome_of(kind: str, path: Path, checkpoint: Path) -> tuple[str, str]:
-    """Gives a file to what takes its kind."""
-    refusals = (ValueError, OSError) if kind == "preprocessor_config.json" else (ValueError,)
+    """Gives a file to what takes its kind; what else is raised is a finding."""
+    # What the library says of a preprocessor's file, and of bytes that are no text, is its own.
+    is_librarys = kind == "preprocessor_config.json"
+    refusals = (ValueError, OSError) if is_librarys else (ValueError,)
     try:
         TARGETS[kind](path, checkpoint)
     except refusals as error:
@@ -112,12 +96,11 @@ def outcome_of(kind: str, path: Path, checkpoint: Path) -> tuple[str, str]:
         if "uploaded" in kind:
             expected = SongError
         # A file with a NaN is refused by the stream.
-        if not isinstance(error, expected) and "separated" not in kind:
+        is_expected = isinstance(error, expected) or "separated" in kind
+        if not is_expected or (isinstance(error, UnicodeError) and not is_librarys):
             raise
-        if kind != "preprocessor_config.json" and ("\n" in said or len(said) > LONGEST_LINE or not said):
-            raise Broken(f"not one short line: {said[:2000]!r}") from error
-        # What the library says of bytes that are no text is its own.
-        if isinstance(error, UnicodeError) and kind != "preprocessor_config.json":
-            raise
+        assert is_librarys or (said and "\n" not in said and len(said) <= LONGEST_LINE), (
+            f"no short line: {said[:2000]!r}"
+        )
         return REFUSED, said
     return READ, ""
