@@ -279,21 +279,6 @@ def test_what_a_format_cannot_hold_is_said_before_any_work(format, rate, channel
         check_format(format, rate, channels)
 
 
-def test_no_system_ffmpeg_is_needed(tmp_path):
-    song = write_song(tmp_path / "song.mp3", noise(2, 44_100))
-    code = (
-        "import sys; from modeling_unet_svs.audio_reading import read_audio;"
-        "from modeling_unet_svs.audio.writing import AudioWriter;"
-        "waveform, rate = read_audio(sys.argv[1]);"
-        "writer = AudioWriter(sys.argv[1] + '.m4a', rate, 2); writer.__enter__(); writer.write(waveform);"
-        "writer.__exit__(None, None, None); print(read_audio(sys.argv[1] + '.m4a')[0].shape)"
-    )
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    done = run(sys.executable, "-c", code, song, env={"PATH": str(empty)})
-    assert done.stdout.strip() == "(2, 44100)", done.stderr
-
-
 @pytest.mark.parametrize("channels", [9, 16, 64])
 def test_wav_holds_more_channels_than_any_loudspeakers_need(folder, channels):
     waveform = noise(channels, 3_000)

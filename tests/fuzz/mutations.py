@@ -6,7 +6,6 @@ import copy
 import json
 import random
 import struct
-from collections.abc import Callable
 
 ODD_NUMBERS = (0, 1, 2, 7, 255, 256, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF)
 ODD_VALUES = (
@@ -21,7 +20,7 @@ def mutate(data: bytes, generator: random.Random, others: list[bytes]) -> bytes:
     """Damages a file in one to six places."""
     damaged = bytearray(data)
     for _ in range(generator.choice((1, 1, 1, 2, 3, 6))):
-        generator.choice(DAMAGES)(damaged, generator, others)
+        _damage(damaged, generator, others)
     if damaged[:4] == b"OggS" and generator.random() < 0.7:
         _correct_ogg_checksums(damaged)
     return bytes(damaged)
@@ -75,70 +74,42 @@ def _places(document: object):
 
 def _position(data: bytearray, generator: random.Random) -> int:
     """Anywhere, at the beginning where headers are, or at the end where indices are."""
-    near = min(len(data), HEADER_BYTES)
-    return generator.choice(
-        (generator.randrange(near or 1), max(0, len(data) - generator.randint(1, 1000)), _anywhere(data, generator))
-    )
+    ends = (generator.randrange(min(len(data), HEADER_BYTES) or 1), max(0, len(data) - generator.randint(1, 1000)))
+    return generator.choice((*ends, generator.randrange(len(data) or 1)))
 
 
-def _anywhere(data: bytearray, generator: random.Random) -> int:
-    return generator.randrange(len(data) or 1)
-
-
-def _flip_bit(data: bytearray, generator: random.Random, others: list[bytes]) -> None:
-    if data:
-        data[min(_position(data, generator), len(data) - 1)] ^= 1 << generator.randrange(8)
-
-
-def _random_bytes(data: bytearray, generator: random.Random, others: list[bytes]) -> None:
-    position, size = _position(data, generator), generator.choice((1, 2, 4, 16, 100))
-    data[position : position + size] = generator.randbytes(size)
-
-
-def _odd_number(data: bytearray, generator: random.Random, others: list[bytes]) -> None:
-    number = generator.choice((*ODD_NUMBERS, len(data), generator.getrandbits(32)))
-    size, order = generator.choice((1, 2, 3, 4, 8)), generator.choice(("little", "big"))
-    position = _position(data, generator)
-    data[position : position + size] = (number % 256**size).to_bytes(size, order)
-
-
-def _fill(data: bytearray, generator: random.Random, others: list[bytes]) -> None:
-    position, size = _position(data, generator), generator.choice((4, 64, 1000))
-    data[position : position + size] = bytes([generator.choice((0, 255))]) * len(data[position : position + size])
-
-
-def _truncate(data: bytearray, generator: random.Random, others: list[bytes]) -> None:
-    del data[_position(data, generator) :]
-
-
-def _remove(data: bytearray, generator: random.Random, others: list[bytes]) -> None:
-    position = _position(data, generator)
-    del data[position : position + generator.choice((1, 4, 50, 1000))]
-
-
-def _repeat(data: bytearray, generator: random.Random, others: list[bytes]) -> None:
-    position, size = _position(data, generator), generator.choice((4, 50, 1000))
-    data[position:position] = data[position : position + size] * generator.choice((1, 2, 30))
-
-
-def _splice(data: bytearray, generator: random.Random, others: list[bytes]) -> None:
-    other = generator.choice(others)
-    position, start, size = (
-        _position(data, generator),
-        generator.randrange(len(other)),
-        generator.choice((8, 200, 4000)),
-    )
-    data[position : position + generator.choice((0, size))] = other[start : start + size]
-
-
-def _append(data: bytearray, generator: random.Random, others: list[bytes]) -> None:
-    data += generator.choice((generator.randbytes(300), bytes(3000), generator.choice(others)))
-
-
-DAMAGES: tuple[Callable[[bytearray, random.Random, list[bytes]], None], ...] = (
-    *(_flip_bit, _flip_bit, _random_bytes, _odd_number, _odd_number, _odd_number),
-    *(_fill, _truncate, _remove, _repeat, _splice, _append),
+DAMAGES = (
+    *("flip a bit", "flip a bit", "random bytes", "odd number", "odd number", "odd number"),
+    *("fill", "truncate", "remove", "repeat", "splice", "append"),
 )
+
+
+def _damage(data: bytearray, generator: random.Random, others: list[bytes]) -> None:
+    how, at = generator.choice(DAMAGES), _position(data, generator)
+    if how == "flip a bit" and data:
+        data[min(at, len(data) - 1)] ^= 1 << generator.randrange(8)
+    elif how == "random bytes":
+        size = generator.choice((1, 2, 4, 16, 100))
+        data[at : at + size] = generator.randbytes(size)
+    elif how == "odd number":
+        number = generator.choice((*ODD_NUMBERS, len(data), generator.getrandbits(32)))
+        size, order = generator.choice((1, 2, 3, 4, 8)), generator.choice(("little", "big"))
+        data[at : at + size] = (number % 256**size).to_bytes(size, order)
+    elif how == "fill":
+        size = len(data[at : at + generator.choice((4, 64, 1000))])
+        data[at : at + size] = bytes([generator.choice((0, 255))]) * size
+    elif how == "truncate":
+        del data[at:]
+    elif how == "remove":
+        del data[at : at + generator.choice((1, 4, 50, 1000))]
+    elif how == "repeat":
+        data[at:at] = data[at : at + generator.choice((4, 50, 1000))] * generator.choice((1, 2, 30))
+    elif how == "splice":
+        other, size = generator.choice(others), generator.choice((8, 200, 4000))
+        start = generator.randrange(len(other))
+        data[at : at + generator.choice((0, size))] = other[start : start + size]
+    elif how == "append":
+        data += generator.choice((generator.randbytes(300), bytes(3000), generator.choice(others)))
 
 
 def _ogg_table() -> list[int]:
