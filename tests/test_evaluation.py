@@ -15,9 +15,9 @@ from modeling_unet_svs.audio_reading import read_audio
 from train import evaluate as evaluation
 from train.arguments import EvaluationArguments
 from train.evaluate import evaluate, main
-from train.evaluation.scores import PROTOCOLS, SeparatedSong, museval_metrics
-from train.evaluation.separators import load_separator
-from train.evaluation.songs import load_songs, read_stems
+from train.evaluation.scores import PROTOCOLS, ScoredSong, museval_metrics
+from train.evaluation.separators import load_estimator
+from train.evaluation.songs import find_songs_to_score, read_references
 from train.exit_codes import FAILED, USAGE
 
 from .conftest import ROOT, noise, run, write_song
@@ -114,12 +114,12 @@ def test_floor_and_oracle_agree_with_an_independent_computation(musdb_dir, tmp_p
 
 
 def test_the_oracle_is_better_than_the_floor_and_adds_up_to_the_mixture(stems_dir):
-    references, rate = read_stems(load_songs(EvaluationArguments(stems_dir=str(stems_dir))).songs[0])
-    estimates = load_separator("irm").separate(references, rate)
+    references, rate = read_references(find_songs_to_score(EvaluationArguments(stems_dir=str(stems_dir))).songs[0])
+    estimates = load_estimator("irm").separate(references, rate)
     assert np.abs(estimates.sum(0) - references.sum(0)).max() < 1e-5
-    floor = load_separator("mixture").separate(references, rate)
+    floor = load_estimator("mixture").separate(references, rate)
     nsdr = [
-        PROTOCOLS["bss_eval_v3"](SeparatedSong(references, bound, rate, 8_000, None))["vocals"]["nsdr"]
+        PROTOCOLS["bss_eval_v3"](ScoredSong(references, bound, rate, 8_000, None))["vocals"]["nsdr"]
         for bound in (floor, estimates)
     ]
     assert nsdr[0] == 0
@@ -129,7 +129,7 @@ def test_the_oracle_is_better_than_the_floor_and_adds_up_to_the_mixture(stems_di
 def test_a_folder_of_stems_and_what_is_silent_in_it(stems_dir, tmp_path):
     output = tmp_path / "results.json"
     results = evaluated(stems_dir, output, model="mixture", protocol=["sdr", "museval", "bss_eval_v3"])
-    references, rate = read_stems(load_songs(EvaluationArguments(stems_dir=str(stems_dir))).songs[0])
+    references, rate = read_references(find_songs_to_score(EvaluationArguments(stems_dir=str(stems_dir))).songs[0])
     drums, other = (read_audio(stems_dir / "a" / f"{stem}.wav")[0] for stem in ("drums", "other"))
     assert rate == RATE
     assert np.array_equal(references[1], drums + other)
@@ -158,7 +158,7 @@ def test_songs_that_are_there_are_not_done_again(stems_dir, tmp_path, monkeypatc
     interrupted = {**whole, "songs": {name: whole["songs"][name] for name in ("a", "c")}}
     output.write_text(json.dumps(interrupted))
     done = []
-    monkeypatch.setattr(evaluation, "read_stems", lambda row: done.append(row.name) or read_stems(row))
+    monkeypatch.setattr(evaluation, "read_references", lambda row: done.append(row.name) or read_references(row))
     evaluated(stems_dir, output)
     assert done == ["b"]
     assert json.loads(output.read_text()) == whole
@@ -244,9 +244,9 @@ def test_where_only_a_mixture_is_beside_the_vocals_the_accompaniment_is_the_diff
     write_song(tmp_path / "song" / "mixture.wav", vocals + accompaniment, RATE, subtype="float")
     arguments = EvaluationArguments(stems_dir=str(tmp_path))
     with pytest.raises(ValueError, match="'song' has a mixture alone"):
-        load_songs(arguments)
+        find_songs_to_score(arguments)
     write_song(tmp_path / "song" / "vocals.wav", vocals, RATE, subtype="float")
-    references, _ = read_stems(load_songs(arguments).songs[0])
+    references, _ = read_references(find_songs_to_score(arguments).songs[0])
     assert np.allclose(references, [vocals, accompaniment], atol=1e-6)
 
 

@@ -13,7 +13,7 @@ from train.model_card import main
 
 from modeling_unet_svs.command.checkpoint import load_card, print_info
 from train.arguments import EvaluationArguments
-from train.evaluation.songs import load_songs
+from train.evaluation.songs import find_songs_to_score
 from train.publishing.card import make_card
 
 from .conftest import ROOT
@@ -81,7 +81,7 @@ def test_it_says_how_it_was_trained_what_it_is_bad_at_and_whom_to_cite():
 def test_the_floor_is_that_of_the_50_excerpts(musdb_dir):
     results = read("musdb18-7s_test_mixture.json")
     assert results["summary"]["sdr"]["vocals"]["sdr"]["mean"] == pytest.approx(-5.2, abs=0.1)
-    songs = load_songs(EvaluationArguments(musdb_dir=str(musdb_dir)))
+    songs = find_songs_to_score(EvaluationArguments(musdb_dir=str(musdb_dir)))
     if len(songs.songs) != 50:
         pytest.skip("the excerpts are not those that the scores are for")
     assert songs.fingerprint() == results["data"]["fingerprint"]

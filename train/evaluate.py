@@ -32,9 +32,9 @@ from .evaluation.results import (
     summarise,
     write_results,
 )
-from .evaluation.scores import PROTOCOLS, SeparatedSong
-from .evaluation.separators import Separator, load_separator
-from .evaluation.songs import SongCollection, load_songs, read_stems
+from .evaluation.scores import PROTOCOLS, ScoredSong
+from .evaluation.separators import Estimator, load_estimator
+from .evaluation.songs import SongCollection, find_songs_to_score, read_references
 from .exit_codes import FAILED, run_command
 
 # Songs of each process between two times that results are written.
@@ -43,14 +43,16 @@ SONGS_PER_ROUND = 4
 
 def evaluate(arguments: EvaluationArguments, command: str = "") -> dict[str, Any]:
     """Separates every song's mixture, which is the sum of its stems, and scores the estimates at the song's rate."""
-    state = process_state()
-    collection = load_songs(arguments)
-    separator = load_separator(arguments.model, state.device)
+    # On the CPU, several processes are only recognised when it is asked for.
+    use_cpu = os.environ.get("ACCELERATE_USE_CPU", "false").lower() in ("1", "true")
+    state = PartialState(cpu=use_cpu or not torch.accelerator.is_available())
+    collection = find_songs_to_score(arguments)
+    estimator = load_estimator(arguments.model, state.device)
     results = {
         "command": command,
         "arguments": asdict(arguments),
         "versions": library_versions(),
-        "model": {name: getattr(separator, name) for name in ("name", "fingerprint", "sampling_rate")},
+        "model": {name: getattr(estimator, name) for name in ("name", "fingerprint", "sampling_rate")},
         "data": {
             "name": collection.name,
             "split": collection.split,
@@ -81,7 +83,7 @@ def evaluate(arguments: EvaluationArguments, command: str = "") -> dict[str, Any
             done = []
             with state.split_between_processes(todo[start : start + per_round]) as mine:
                 for song in mine:
-                    done.append(score(song, songs.get(song.name, {}), separator, collection, arguments))
+                    done.append(score(song, songs.get(song.name, {}), estimator, collection, arguments))
                     progress.update()
             gathered = gather_object(done)
             progress.update(len(gathered) - len(done))
@@ -96,23 +98,15 @@ def evaluate(arguments: EvaluationArguments, command: str = "") -> dict[str, Any
     return current()
 
 
-def process_state() -> PartialState:
-    """Which process this is, of how many; on the CPU, several are only recognised when it is asked for."""
-    use_cpu = os.environ.get("ACCELERATE_USE_CPU", "false").lower() in ("1", "true")
-    return PartialState(cpu=use_cpu or not torch.accelerator.is_available())
-
-
 def score(
-    song: Song, known: Mapping, separator: Separator, collection: SongCollection, arguments: EvaluationArguments
+    song: Song, known: Mapping, estimator: Estimator, collection: SongCollection, arguments: EvaluationArguments
 ) -> tuple[str, dict[str, Any] | None, str | None]:
     """A song's name, its scores, and why there are none."""
     try:
-        references, rate = read_stems(song)
-        estimates = np.ascontiguousarray(separator.separate(references, rate))
-        rates = (rate, separator.sampling_rate or rate, collection.recorded_rate or rate)
-        separated = SeparatedSong(
-            references, estimates, rate, arguments.bss_eval_rate or min(rates), separator.separate
-        )
+        references, rate = read_references(song)
+        estimates = np.ascontiguousarray(estimator.separate(references, rate))
+        rates = (rate, estimator.sampling_rate or rate, collection.recorded_rate or rate)
+        separated = ScoredSong(references, estimates, rate, arguments.bss_eval_rate or min(rates), estimator.separate)
         new = {protocol: PROTOCOLS[protocol](separated) for protocol in arguments.protocol if protocol not in known}
         return song.name, plain({**known, "seconds": references.shape[-1] / rate, **new}), None
     except Exception as error:  # one song, whatever is wrong with it, does not end the evaluation of all others
@@ -124,7 +118,7 @@ def evaluate_and_show() -> int:
     (arguments,) = CommandParser(EvaluationArguments, prog="python -m train.evaluate").parse_args_into_dataclasses()
     try:
         results = evaluate(arguments, shlex.join(["python", "-m", "train.evaluate", *sys.argv[1:]]))
-        if process_state().is_main_process:
+        if PartialState().is_main_process:
             print_scores(results["summary"])
             if arguments.output and results["songs"] and arguments.plot_format != "none":
                 picture = Path(arguments.output).with_suffix(f".{arguments.plot_format}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -67,7 +68,7 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
         checkpoint = load_checkpoint_state(accelerator, checkpoint, config)
         accelerator.print(f"resuming after step {run.step}{f' from {checkpoint}' if checkpoint else ''}")
     if run.full_precision:
-        give_up_mixed_precision(accelerator, model)
+        accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     loader = training_batches(train_songs, training, config, mixing, accelerator, run.step)
 
     accelerator.init_trackers("train", config={**asdict(training), **asdict(mixing)})
@@ -96,7 +97,8 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
                 tqdm.write(f"step {run.step + 1}: the gradient is not finite: left out")
             else:
                 run.full_precision = True
-                give_up_mixed_precision(accelerator, model)
+                # Takes away what `prepare` has wrapped around `forward`, and changes nothing else.
+                accelerator.unwrap_model(model, keep_fp32_wrapper=False)
                 tqdm.write(f"step {run.step + 1}: the gradient is not finite: left out; full precision from here on")
             schedule.step()
             optimizer.zero_grad()
@@ -156,14 +158,11 @@ def initial_model(config: UNetSVSConfig, model_name_or_path: str | None) -> tupl
     )
     new = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
     said = f"starting from {model_name_or_path}: {len(model.state_dict()) - len(new)} tensors kept, {len(new)} new"
+    # `unets.vocals.encoder.0.conv.weight` is in the layer `vocals.encoder.0`.
+    layers = Counter(re.sub(r"^unets\.|(\.conv|\.norm)?\.\w+$", "", name) for name in new)
     if new:
-        said += f" ({', '.join(f'{part}: {count}' for part, count in sorted(Counter(map(layer_of, new)).items()))})"
+        said += f" ({', '.join(f'{layer}: {count}' for layer, count in sorted(layers.items()))})"
     return model.train(), said
-
-
-def layer_of(name: str) -> str:
-    """`unets.vocals.encoder.0.conv.weight` is in `vocals.encoder.0`, and `unets.vocals.mask.bias` in `vocals.mask`."""
-    return ".".join(name.split(".")[1:4]) if ".mask." not in name else f"{name.split('.')[1]}.mask"
 
 
 def warmed_up_average(decay: float) -> Callable[[list[torch.Tensor], list[torch.Tensor], torch.Tensor], None]:
@@ -179,11 +178,6 @@ def warmed_up_average(decay: float) -> Callable[[list[torch.Tensor], list[torch.
                 average.copy_(value)
 
     return update
-
-
-def give_up_mixed_precision(accelerator: Accelerator, model: torch.nn.Module) -> None:
-    """Takes away what `prepare` has wrapped around `forward`, and changes nothing else."""
-    accelerator.unwrap_model(model, keep_fp32_wrapper=False)
 
 
 @dataclass

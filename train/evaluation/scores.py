@@ -121,7 +121,7 @@ def _any_silent(waveforms: np.ndarray) -> bool:
 
 
 @dataclass(frozen=True)
-class SeparatedSong:
+class ScoredSong:
     """What a protocol scores.
 
     Args:
@@ -139,7 +139,7 @@ class SeparatedSong:
     separate: Callable[[np.ndarray, int], np.ndarray]
 
 
-def score_sdr(song: SeparatedSong) -> StemScores:
+def score_sdr(song: ScoredSong) -> StemScores:
     """`sdr` and `si_sdr` over the whole song."""
     return {
         stem: {"sdr": sdr(reference, estimate), "si_sdr": si_sdr(reference, estimate)}
@@ -147,7 +147,7 @@ def score_sdr(song: SeparatedSong) -> StemScores:
     }
 
 
-def score_museval(song: SeparatedSong) -> StemScores:
+def score_museval(song: ScoredSong) -> StemScores:
     """BSSEval v4 by the museval library: frames of one second, one distortion filter for the whole song.
 
     Args:
@@ -173,7 +173,7 @@ def score_museval(song: SeparatedSong) -> StemScores:
     }
 
 
-def score_bss_eval_v3(song: SeparatedSong) -> StemScores:
+def score_bss_eval_v3(song: ScoredSong) -> StemScores:
     """The paper's `nsdr`, the SDR gained over the mixture, `sir`, `sar` and `sdr`; mono, at `bss_eval_rate`."""
     mixtures = np.broadcast_to(song.references.sum(axis=0), song.references.shape)
     references, estimates, mixtures = (
@@ -189,7 +189,7 @@ def score_bss_eval_v3(song: SeparatedSong) -> StemScores:
     }
 
 
-def score_levels(song: SeparatedSong) -> StemScores:
+def score_levels(song: ScoredSong) -> StemScores:
     """`leakage`: how loud a stem comes out when only the other one plays, against that one; the lower the better."""
     scores = {}
     for index, stem in enumerate(STEMS):
@@ -205,7 +205,7 @@ def _mono_at(waveforms: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
     return Resampler(from_rate, to_rate, len(mono)).push(mono, last=True)
 
 
-PROTOCOLS: Mapping[str, Callable[[SeparatedSong], StemScores]] = {
+PROTOCOLS: Mapping[str, Callable[[ScoredSong], StemScores]] = {
     "sdr": score_sdr,
     "museval": score_museval,
     "bss_eval_v3": score_bss_eval_v3,

@@ -23,7 +23,7 @@ IRM_WINDOW_SECONDS = 0.093
 
 
 @dataclass(frozen=True)
-class Separator:
+class Estimator:
     """Estimates stems from references and their rate in Hz; its own rate is `None` where it takes any."""
 
     name: str
@@ -32,18 +32,20 @@ class Separator:
     separate: Callable[[np.ndarray, int], np.ndarray]
 
 
-def load_separator(name: str, device: torch.device | str = "cpu") -> Separator:
-    """A separator by its name."""
+def load_estimator(name: str, device: torch.device | str = "cpu") -> Estimator:
+    """A model, the mixture or the oracle, by its name."""
     if name == MIXTURE:
-        return Separator(name, "the mixture as every stem", None, mixture_as_estimate)
+        return Estimator(name, "the mixture as every stem", None, mixture_as_estimate)
     if name == IRM:
         formula = f"|s|²/(|v|²+|a|²), Hann window of about {IRM_WINDOW_SECONDS} s"
-        return Separator(name, formula, None, ideal_ratio_mask)
+        return Estimator(name, formula, None, ideal_ratio_mask)
     model = load_checkpoint(name)
     if not set(STEMS) <= set(model.config.stems):
         raise ValueError(f"--model {name} has the stems {', '.join(model.config.stems)}, not both of {STEMS}.")
     # What decides the estimates, and not how, or with which version, the model was saved.
-    digest = hashlib.sha256(json.dumps(asdict(model.config), sort_keys=True).encode())
+    # The mask is named as it was when it could be another one, so that earlier results are still those of this model.
+    config = {**asdict(model.config), "mask_activation": "sigmoid", "mask_bound": 1.0}
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
     for key, tensor in sorted(model.state_dict().items()):
         digest.update(key.encode())
         digest.update(tensor.contiguous().numpy().tobytes())
@@ -53,7 +55,7 @@ def load_separator(name: str, device: torch.device | str = "cpu") -> Separator:
         stems = model.separate(references.sum(axis=0), sampling_rate)
         return np.stack([stems[stem] for stem in STEMS])
 
-    return Separator(name, f"sha256:{digest.hexdigest()}", model.config.sampling_rate, separate)
+    return Estimator(name, f"sha256:{digest.hexdigest()}", model.config.sampling_rate, separate)
 
 
 def mixture_as_estimate(references: np.ndarray, sampling_rate: int) -> np.ndarray:

@@ -10,8 +10,7 @@ import numpy as np
 
 from ..arguments import EvaluationArguments
 from ..data.folders import STEM_FILE, folder_songs, load_mir1k, load_musdb18
-from ..data.songs import Song
-from ..data.songs import read_stems as read_recorded_stems
+from ..data.songs import Song, read_stems
 from .scores import STEMS
 
 # Copies as Opus files say 48 kHz.
@@ -41,7 +40,7 @@ class SongCollection:
         return f"sha256:{digest.hexdigest()}"
 
 
-def load_songs(arguments: EvaluationArguments) -> SongCollection:
+def find_songs_to_score(arguments: EvaluationArguments) -> SongCollection:
     """The songs that the command line names."""
     split = arguments.split
     if arguments.musdb_dir:
@@ -52,25 +51,22 @@ def load_songs(arguments: EvaluationArguments) -> SongCollection:
         if split == "test":
             raise ValueError("MIR-1K has no test split: give --split validation.")
         return SongCollection("MIR-1K", split, load_mir1k(arguments.mir1k_dir, split), MIR1K_RATE)
-    folder = Path(arguments.stems_dir)
-    return SongCollection(folder.resolve().name, "all", folders_of_stems(folder))
-
-
-def folders_of_stems(stems_dir: Path) -> list[Song]:
-    """Songs as `<song>/<stem>.<format>`; all stems but `vocals` are accompaniment, and either side may be missing."""
-    songs = list(folder_songs(stems_dir))
-    for song in songs:
-        if not any(name in song.stems for name in STEMS):
-            raise ValueError(f"{stems_dir}: {song.name!r} has a mixture alone: it needs the stems that make it up.")
+    songs = list(folder_songs(Path(arguments.stems_dir)))
     if not songs:
-        raise ValueError(f"no songs in {stems_dir}: it needs SONG folders with vocals.* and accompaniment.* files.")
-    return songs
+        needed = "it needs SONG folders with vocals.* and accompaniment.* files"
+        raise ValueError(f"no songs in {arguments.stems_dir}: {needed}.")
+    for song in songs:
+        # All stems but the vocals are accompaniment, and either side may be missing.
+        if not any(stem in song.stems for stem in STEMS):
+            needed = "it needs the stems that make it up"
+            raise ValueError(f"{arguments.stems_dir}: {song.name!r} has a mixture alone: {needed}.")
+    return SongCollection(Path(arguments.stems_dir).resolve().name, "all", songs)
 
 
-def read_stems(song: Song) -> tuple[np.ndarray, int]:
-    """Decodes a song's reference stems."""
-    there = [name for name in STEMS if name in song.stems]
-    decoded, rate = read_recorded_stems(song, there)
+def read_references(song: Song) -> tuple[np.ndarray, int]:
+    """A song's true stems, `(num_stems, num_channels, num_samples)`, zeros for a missing one, and their rate."""
+    there = [stem in song.stems for stem in STEMS]
+    decoded, rate = read_stems(song, [stem for stem in STEMS if stem in song.stems])
     references = np.zeros((len(STEMS), *decoded.shape[1:]), dtype=np.float32)
-    references[[STEMS.index(name) for name in there]] = decoded
+    references[there] = decoded
     return references, rate
