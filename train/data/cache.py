@@ -23,7 +23,6 @@ from modeling_unet_svs.separation import Resampler
 from .songs import ALL_CHANNELS, Bytes, Recording, Song, check_alike, check_rates, decode_stem, say_once, skip_broken
 
 logger = logging.getLogger(__name__)
-
 # Part of the files' names: whatever changes what decoding gives must change it.
 FORMAT = 4
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -64,7 +63,6 @@ def decode_songs(
     def decode(song: Song) -> DecodedSong | None:
         with skip_broken(skip_broken_songs):
             return cache.decode(song)
-        return None
 
     with ThreadPoolExecutor(num_workers or min(os.cpu_count() or 1, 8)) as executor:
         futures = [executor.submit(decode, song) for song in songs]

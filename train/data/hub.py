@@ -120,15 +120,13 @@ def _mapped_rows(rows: datasets.Dataset) -> Iterator[dict[str, Any]]:
     statuses = [(file["filename"], os.stat(file["filename"])) for file in rows.cache_files]
     files = repr([(name, status.st_size, status.st_mtime_ns) for name, status in statuses]) if statuses else ""
     for index in range(len(rows)):
-        row = {name: values[0] for name, values in zip(rows.column_names, mapped[index].columns)}
-        for name, value in row.items():
-            if name not in audio:
-                row[name] = value.as_py()
-            elif value.is_valid:
+        row = {}
+        for name, (value,) in zip(rows.column_names, mapped[index].columns):
+            if name in audio and value.is_valid:
                 place = (files, index, name) if files else None
                 row[name] = recording_of(value["bytes"].as_buffer(), value["path"].as_py(), place)
             else:
-                row[name] = None
+                row[name] = value.as_py()
         yield row
 
 
@@ -209,16 +207,12 @@ def _row_name(row: Mapping, columns: Mapping) -> str | None:
     if isinstance(label, datasets.ClassLabel) and not any(canonical_stem(name) for name in label.names):
         return label.int2str(row["label"])
     for path in _paths(row, columns):
-        name = path.parent.name if canonical_stem(path.stem) else _without_stem(path.stem)
+        last = re.split(r"[_. -]", path.stem)[-1]  # `vocals` of `Song_vocals`
+        song = path.stem.removesuffix(last).rstrip("_. -") if canonical_stem(last) else path.stem
+        name = path.parent.name if canonical_stem(path.stem) else song
         if name:
             return name
     return None
-
-
-def _without_stem(name: str) -> str:
-    """`Song` of `Song_vocals`."""
-    last = re.split(r"[_. -]", name)[-1]
-    return name[: -len(last)].rstrip("_. -") if canonical_stem(last) else name
 
 
 def _row_stem(row: Mapping, columns: Mapping) -> str | None:

@@ -22,7 +22,6 @@ from .songs import Song
 from .streaming import SongStream, StreamedMixes
 
 logger = logging.getLogger(__name__)
-
 MAX_STREAMED_VALIDATION = 14
 
 
