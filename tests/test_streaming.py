@@ -145,11 +145,11 @@ def test_what_cannot_be_streamed_is_one_line(root, origin, split, layout, said):
     assert "\n" not in str(error.value)
 
 
-def test_the_trainer_streams(root, tmp_path, monkeypatch, capsys):
+def test_the_trainer_streams(root, tmp_path, capsys):
     recipe = write_recipe(tmp_path / "small.json")
     given = ["--recipe", str(recipe), "--dataset_name", str(root / "with validation"), "--streaming"]
     given += ["--shuffle_buffer_size", "3", "--max_train_steps", "2", "--train_batch_size", "2", "--num_workers", "0"]
-    assert train_here(monkeypatch, *given, "--output_dir", str(tmp_path / "run")) == 0, capsys.readouterr().err
+    assert train_here(*given, "--output_dir", str(tmp_path / "run")) == 0, capsys.readouterr().err
     assert (tmp_path / "run" / "model.safetensors").is_file()
     assert "validation_sdr_vocals" in capsys.readouterr().out
     # Only what validates is kept decoded.
