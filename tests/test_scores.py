@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from train.evaluation.scores import (
+    PROTOCOLS,
     ScoredSong,
     bss_eval_v3,
     frame_median,
     museval_metrics,
     relative_level,
-    score_museval,
     sdr,
     si_sdr,
 )
@@ -95,7 +95,7 @@ def test_relative_level_is_in_decibels_under_the_mixture():
 
 def museval_frames(references: np.ndarray, estimates: np.ndarray) -> dict[str, np.ndarray]:
     """Scores by metric, `(num_stems, num_frames)`."""
-    scores = score_museval(ScoredSong(references, estimates, RATE, RATE, None)).values()
+    scores = PROTOCOLS["museval"](ScoredSong(references, estimates, RATE, RATE, None)).values()
     return {name: np.array([stem["frames"][name] for stem in scores]) for name in ("sdr", "isr", "sir", "sar")}
 
 

@@ -53,7 +53,14 @@ def si_sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
 
 
 def frame_median(frames: np.ndarray) -> float:
-    """A song's score from its frames: the median of those that are finite, NaN where none is."""
+    """A song's score from its frames.
+
+    Args:
+        frames: `(num_frames,)`, in dB.
+
+    Returns:
+        The median of those that are finite; NaN where none is.
+    """
     finite = frames[np.isfinite(frames)]
     return float(np.median(finite)) if finite.size else float("nan")
 
@@ -95,7 +102,14 @@ def relative_level(estimate: np.ndarray, mixture: np.ndarray) -> float:
 
 
 def museval_metrics() -> ModuleType:
-    """The module `museval.metrics` alone: the library as a whole cannot be imported without a system FFmpeg."""
+    """Imports museval's scores alone, since the library as a whole cannot be imported without a system FFmpeg.
+
+    Returns:
+        The module `museval.metrics`.
+
+    Raises:
+        ImportError: museval is not installed.
+    """
     package = PathFinder.find_spec("museval")
     if package is None:
         raise ImportError("scores need museval: pip install museval")
@@ -139,7 +153,7 @@ class ScoredSong:
     separate: Callable[[np.ndarray, int], np.ndarray]
 
 
-def score_sdr(song: ScoredSong) -> StemScores:
+def _score_sdr(song: ScoredSong) -> StemScores:
     """`sdr` and `si_sdr` over the whole song."""
     return {
         stem: {"sdr": sdr(reference, estimate), "si_sdr": si_sdr(reference, estimate)}
@@ -147,16 +161,10 @@ def score_sdr(song: ScoredSong) -> StemScores:
     }
 
 
-def score_museval(song: ScoredSong) -> StemScores:
-    """BSSEval v4 by the museval library: frames of one second, one distortion filter for the whole song.
+def _score_museval(song: ScoredSong) -> StemScores:
+    """BSSEval v4: frames of one second, one distortion filter for the whole song, and the median over frames.
 
-    Args:
-        song: to score.
-
-    Returns:
-        `sdr`, `isr`, `sir` and `sar` in dB by stem, each the median over the `frames`; those are NaN where a reference
-        or an estimate is digital silence, in all frames where one is so for the whole song.
-    """
+    Frames are NaN where a reference or an estimate is digital silence, and all are where one is so throughout."""
     names, rate = ("sdr", "isr", "sir", "sar"), song.sampling_rate
     arrays = [np.swapaxes(array, 1, 2).astype(np.float64) for array in (song.references, song.estimates)]
     if _any_silent(song.references) or _any_silent(song.estimates):
@@ -173,7 +181,7 @@ def score_museval(song: ScoredSong) -> StemScores:
     }
 
 
-def score_bss_eval_v3(song: ScoredSong) -> StemScores:
+def _score_bss_eval_v3(song: ScoredSong) -> StemScores:
     """The paper's `nsdr`, the SDR gained over the mixture, `sir`, `sar` and `sdr`; mono, at `bss_eval_rate`."""
     mixtures = np.broadcast_to(song.references.sum(axis=0), song.references.shape)
     references, estimates, mixtures = (
@@ -189,7 +197,7 @@ def score_bss_eval_v3(song: ScoredSong) -> StemScores:
     }
 
 
-def score_levels(song: ScoredSong) -> StemScores:
+def _score_levels(song: ScoredSong) -> StemScores:
     """`leakage`: how loud a stem comes out when only the other one plays, against that one; the lower the better."""
     scores = {}
     for index, stem in enumerate(STEMS):
@@ -206,8 +214,8 @@ def _mono_at(waveforms: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
 
 
 PROTOCOLS: Mapping[str, Callable[[ScoredSong], StemScores]] = {
-    "sdr": score_sdr,
-    "museval": score_museval,
-    "bss_eval_v3": score_bss_eval_v3,
-    "levels": score_levels,
+    "sdr": _score_sdr,
+    "museval": _score_museval,
+    "bss_eval_v3": _score_bss_eval_v3,
+    "levels": _score_levels,
 }
