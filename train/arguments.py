@@ -19,6 +19,7 @@ from modeling_unet_svs.command.checkpoint import load_checkpoint
 from .data.folders import LAYOUTS
 from .data.mixing import MixingArguments
 from .evaluation.scores import PROTOCOLS
+from .exit_codes import refuse_if
 
 
 @dataclass(kw_only=True)
@@ -49,26 +50,21 @@ class DataArguments:
     crops_per_song: int = HfArg(default=8, help="With --streaming: crops of a song each time it comes.")
 
     def check_data(self) -> None:
-        """Checks that the flags fit together.
-
-        Raises:
-            ValueError: nothing to train on, or a flag that needs or excludes another.
-        """
+        """Refuses flags that do not fit together."""
+        folders = self.musdb_dir or self.mir1k_dir or self.stems_dir
         if self.streaming:
-            if not self.dataset_name:
-                raise ValueError("--streaming reads --dataset_name, which is not given.")
-            if self.musdb_dir or self.mir1k_dir or self.stems_dir or self.instrumentals_dir:
-                raise ValueError("--streaming reads --dataset_name alone: leave the folders out.")
-            if self.shuffle_buffer_size < 1 or self.crops_per_song < 1:
-                raise ValueError("--shuffle_buffer_size and --crops_per_song must be at least 1.")
-        if self.stems_dir and self.dataset_name and self.layout:
-            raise ValueError("--layout says how one of --stems_dir and --dataset_name is laid out, not both.")
-        if self.layout and not self.stems_dir and not self.dataset_name:
-            raise ValueError("--layout is that of --stems_dir or --dataset_name, and neither is given.")
-        if not (self.musdb_dir or self.mir1k_dir or self.stems_dir or self.dataset_name):
-            raise ValueError(
-                "nothing to train on: give --musdb_dir, --mir1k_dir, or both, or --stems_dir, or --dataset_name."
-            )
+            refuse_if(not self.dataset_name, "--streaming reads --dataset_name, which is not given.")
+            only = "--streaming reads --dataset_name alone: leave the folders out."
+            refuse_if(folders or self.instrumentals_dir, only)
+            too_few = "--shuffle_buffer_size and --crops_per_song must be at least 1."
+            refuse_if(self.shuffle_buffer_size < 1 or self.crops_per_song < 1, too_few)
+        if self.layout:
+            which = "--layout says how one of --stems_dir and --dataset_name is laid out, not both."
+            refuse_if(self.stems_dir and self.dataset_name, which)
+            neither = "--layout is that of --stems_dir or --dataset_name, and neither is given."
+            refuse_if(not self.stems_dir and not self.dataset_name, neither)
+        nothing = "nothing to train on: give --musdb_dir, --mir1k_dir, or both, or --stems_dir, or --dataset_name."
+        refuse_if(not folders and not self.dataset_name, nothing)
 
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -127,20 +123,17 @@ class CommandParser(HfArgumentParser):
 def read_recipe(name: str) -> dict[str, dict]:
     """A recipe's sections."""
     path = Path(name) if name.endswith(".json") else RECIPES / f"{name}.json"
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in RECIPES.glob("*.json")))
-        raise ValueError(f"--recipe {name!r} is neither a file nor one of {known}.")
+    known = ", ".join(sorted(file.stem for file in RECIPES.glob("*.json")))
+    refuse_if(not path.is_file(), f"--recipe {name!r} is neither a file nor one of {known}.")
     try:
         recipe = json.loads(path.read_text())
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is no JSON: {error}.") from None
-    known_fields = {"model": UNetSVSConfig, "training": TrainingArguments, "mixing": MixingArguments}
+    sections = {"model": UNetSVSConfig, "training": TrainingArguments, "mixing": MixingArguments}
     for section, values in recipe.items():
-        if section not in known_fields:
-            raise ValueError(f"{path} has a section {section!r}: use {', '.join(known_fields)}.")
-        unknown = set(values) - {item.name for item in dataclasses.fields(known_fields[section])}
-        if unknown:
-            raise ValueError(f"{path}, section {section!r}: unknown {', '.join(sorted(unknown))}.")
+        refuse_if(section not in sections, f"{path} has a section {section!r}: use {', '.join(sections)}.")
+        unknown = set(values) - {item.name for item in dataclasses.fields(sections[section])}
+        refuse_if(unknown, f"{path}, section {section!r}: unknown {', '.join(sorted(unknown))}.")
     return recipe
 
 
@@ -156,8 +149,8 @@ def parse_arguments(
         [*(f"--{name}={value}" for name, value in defaults.items()), *given]
     )
     training.check_data()
-    if training.push_to_hub and not training.hub_model_id:
-        raise ValueError("--push_to_hub needs --hub_model_id USER/NAME.")
+    is_nameless = training.push_to_hub and not training.hub_model_id
+    refuse_if(is_nameless, "--push_to_hub needs --hub_model_id USER/NAME.")
     if training.model_name_or_path and not training.recipe:
         config = load_checkpoint(training.model_name_or_path).config
         return UNetSVSConfig(**dataclasses.asdict(config)), training, mixing
@@ -194,11 +187,10 @@ class EvaluationArguments:
     plot_format: Literal["png", "svg", "none"] = HfArg(default="png", help="Format of the box plot beside --output.")
 
     def __post_init__(self):
-        """Raises ValueError for what no evaluation can be made of."""
         given = [folder for folder in (self.musdb_dir, self.mir1k_dir, self.stems_dir) if folder]
-        if len(given) != 1:
-            what = "only one of" if given else "nothing to evaluate on: give"
-            raise ValueError(f"{what} --musdb_dir, --mir1k_dir or --stems_dir{' at a time' if given else ''}.")
+        refuse_if(not given, "nothing to evaluate on: give --musdb_dir, --mir1k_dir or --stems_dir.")
+        refuse_if(len(given) > 1, "only one of --musdb_dir, --mir1k_dir or --stems_dir at a time.")
+        refuse_if(self.mir1k_dir and self.split == "test", "MIR-1K has no test split: give --split validation.")
+        no_rate = self.bss_eval_rate is not None and self.bss_eval_rate <= 0
+        refuse_if(no_rate, f"--bss_eval_rate {self.bss_eval_rate}: give a sampling rate in Hz.")
         self.protocol = list(dict.fromkeys(self.protocol))
-        if self.bss_eval_rate is not None and self.bss_eval_rate <= 0:
-            raise ValueError(f"--bss_eval_rate {self.bss_eval_rate}: give a sampling rate in Hz.")

@@ -18,6 +18,8 @@ from modeling_unet_svs.architecture import Architecture
 from modeling_unet_svs.audio.whole_files import whole_files, whole_folder
 from modeling_unet_svs.audio_reading import one_line
 
+from .exit_codes import refuse_if
+
 PATTERN = re.compile(r"checkpoint-(\d+)")
 
 
@@ -73,15 +75,13 @@ def find_checkpoint(output_dir: Path, resume_from_checkpoint: str | None) -> Pat
     existing = list_checkpoints(output_dir)
     if resume_from_checkpoint == "latest":
         return existing[-1] if existing else None
+    remedy = "go on with --resume_from_checkpoint latest, or choose another --output_dir"
+    is_taken = existing and resume_from_checkpoint is None
+    refuse_if(is_taken, f"{output_dir} has the checkpoints of another run: {remedy}.")
     if resume_from_checkpoint is None:
-        if existing:
-            raise ValueError(
-                f"{output_dir} has the checkpoints of another run: go on with --resume_from_checkpoint latest, "
-                "or choose another --output_dir."
-            )
         return None
-    if not Path(resume_from_checkpoint).is_dir():
-        raise ValueError(f"--resume_from_checkpoint {resume_from_checkpoint} is no folder.")
+    is_missing = not Path(resume_from_checkpoint).is_dir()
+    refuse_if(is_missing, f"--resume_from_checkpoint {resume_from_checkpoint} is no folder.")
     return Path(resume_from_checkpoint)
 
 

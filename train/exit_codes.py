@@ -1,13 +1,17 @@
 """From a command's work to its exit code, alike for all of `python -m train.…`."""
 
-from __future__ import annotations
-
 import argparse
 import subprocess
 import sys
 from collections.abc import Callable
 
 FAILED, USAGE = 1, 2
+
+
+def refuse_if(is_wrong: object, reason: str) -> None:
+    """Ends a command, with one line, for something that its user gave."""
+    if is_wrong:
+        raise ValueError(reason)
 
 
 def run_command(name: str, work: Callable[..., int | None], *words: str) -> int:
@@ -18,9 +22,6 @@ def run_command(name: str, work: Callable[..., int | None], *words: str) -> int:
     given = vars(parser.parse_args()).values() if words else ()
     try:
         return work(*(value for value in given if value is not None)) or 0
-    except subprocess.CalledProcessError as error:
+    except (ValueError, OSError, subprocess.CalledProcessError) as error:
         print(f"{name}: {error}", file=sys.stderr)
-        return FAILED
-    except (ValueError, OSError) as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        return USAGE
+        return FAILED if isinstance(error, subprocess.CalledProcessError) else USAGE

@@ -9,6 +9,7 @@ from modeling_unet_svs import UNetSVSModel
 
 from .data.cache import DecodedSong
 from .draw_separation import draw_separation
+from .exit_codes import refuse_if
 from .validation import song_stems
 
 TRACKERS = ("tensorboard", "wandb", "trackio")
@@ -20,8 +21,7 @@ def available_trackers(report_to: str) -> list[str]:
     installed = [name for name in TRACKERS if name in map(str, get_available_trackers())]
     if report_to in ("all", "none"):
         return installed if report_to == "all" else []
-    if report_to not in installed:
-        raise ValueError(f"--report_to {report_to} needs it installed: pip install {report_to}.")
+    refuse_if(report_to not in installed, f"--report_to {report_to} needs it installed: pip install {report_to}.")
     return [report_to]
 
 

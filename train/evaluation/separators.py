@@ -14,6 +14,7 @@ import torch
 from modeling_unet_svs.command.checkpoint import load_checkpoint
 from modeling_unet_svs.network import hann_window
 
+from ..exit_codes import refuse_if
 from .scores import STEMS
 
 MIXTURE = "mixture"
@@ -40,8 +41,8 @@ def load_estimator(name: str, device: torch.device | str = "cpu") -> Estimator:
         formula = f"|s|²/(|v|²+|a|²), Hann window of about {IRM_WINDOW_SECONDS} s"
         return Estimator(name, formula, None, ideal_ratio_mask)
     model = load_checkpoint(name)
-    if not set(STEMS) <= set(model.config.stems):
-        raise ValueError(f"--model {name} has the stems {', '.join(model.config.stems)}, not both of {STEMS}.")
+    stems = model.config.stems
+    refuse_if(not set(STEMS) <= set(stems), f"--model {name} has the stems {', '.join(stems)}, not both of {STEMS}.")
     # What decides the estimates, and not how, or with which version, the model was saved.
     # The mask is named as it was when it could be another one, so that earlier results are still those of this model.
     config = {**asdict(model.config), "mask_activation": "sigmoid", "mask_bound": 1.0}

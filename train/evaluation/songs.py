@@ -11,6 +11,7 @@ import numpy as np
 from ..arguments import EvaluationArguments
 from ..data.folders import STEM_FILE, folder_songs, load_mir1k, load_musdb18
 from ..data.songs import Song, read_stems
+from ..exit_codes import refuse_if
 from .scores import STEMS
 
 # Copies as Opus files say 48 kHz.
@@ -48,18 +49,14 @@ def find_songs_to_score(arguments: EvaluationArguments) -> SongCollection:
         is_compressed = songs[0].stems["vocals"].path.endswith(STEM_FILE)
         return SongCollection("MUSDB18" if is_compressed else "MUSDB18-HQ", split, songs)
     if arguments.mir1k_dir:
-        if split == "test":
-            raise ValueError("MIR-1K has no test split: give --split validation.")
         return SongCollection("MIR-1K", split, load_mir1k(arguments.mir1k_dir, split), MIR1K_RATE)
     songs = list(folder_songs(Path(arguments.stems_dir)))
-    if not songs:
-        needed = "it needs SONG folders with vocals.* and accompaniment.* files"
-        raise ValueError(f"no songs in {arguments.stems_dir}: {needed}.")
+    needed = "it needs SONG folders with vocals.* and accompaniment.* files"
+    refuse_if(not songs, f"no songs in {arguments.stems_dir}: {needed}.")
     for song in songs:
         # All stems but the vocals are accompaniment, and either side may be missing.
-        if not any(stem in song.stems for stem in STEMS):
-            needed = "it needs the stems that make it up"
-            raise ValueError(f"{arguments.stems_dir}: {song.name!r} has a mixture alone: {needed}.")
+        needed = f"{song.name!r} has a mixture alone: it needs the stems that make it up"
+        refuse_if(not any(stem in song.stems for stem in STEMS), f"{arguments.stems_dir}: {needed}.")
     return SongCollection(Path(arguments.stems_dir).resolve().name, "all", songs)
 
 

@@ -20,6 +20,7 @@ from ..data.mixing import MixingArguments
 from ..evaluation.results import STATISTICS
 from ..evaluation.scores import STEMS
 from ..evaluation.separators import IRM, MIXTURE
+from ..exit_codes import refuse_if
 from ..paper_claim import read_claim
 
 FOLDER = Path(__file__).resolve().parents[1]
@@ -75,8 +76,7 @@ def make_card(results_dir: str | Path) -> ModelCard:
     results_dir = Path(results_dir)
     training = _read_json(results_dir / "training.json")
     missing = [key for key in ("model_name", "runs", "data") if key not in training]
-    if missing:
-        raise ValueError(f"{results_dir / 'training.json'} lacks {', '.join(missing)}.")
+    refuse_if(missing, f"{results_dir / 'training.json'} lacks {', '.join(missing)}.")
     config = UNetSVSConfig(**read_recipe(training["runs"][-1]["recipe"]).get("model", {}))
     with torch.device("meta"):
         num_parameters = UNetSVSModel(config).num_parameters()
@@ -244,25 +244,22 @@ def _text(value: float | None) -> str:
 def read_collections(results_dir: Path) -> list[CollectionScores]:
     """All results in a folder, by their songs; those of MUSDB18, which others report, come first."""
     grouped: dict[str, dict[str, Any]] = {}
-    model = None
+    models: set[str] = set()
     for path in sorted(results_dir.glob("*.json")):
         results = _read_json(path)
         if "summary" not in results:
             continue
-        if results["failed"] or len(results["songs"]) != results["data"]["num_songs"]:
-            raise ValueError(f"{path} lacks songs: run its command once more, {results['command']}")
+        lacks_songs = results["failed"] or len(results["songs"]) != results["data"]["num_songs"]
+        refuse_if(lacks_songs, f"{path} lacks songs: run its command once more, {results['command']}")
         name = results["model"]["name"]
         role = name if name in (MIXTURE, IRM) else MODEL
         if role == MODEL:
-            if model not in (None, results["model"]["fingerprint"]):
-                raise ValueError(f"{path} is for another model than the other results: score one model.")
-            model = results["model"]["fingerprint"]
+            models.add(results["model"]["fingerprint"])
+        refuse_if(len(models) > 1, f"{path} is for another model than the other results: score one model.")
         group = grouped.setdefault(results["data"]["fingerprint"], {})
-        if role in group:
-            raise ValueError(f"{path} is the second file for {name} on {results['data']['name']}: remove one.")
+        refuse_if(role in group, f"{path} is the second file for {name} on {results['data']['name']}: remove one.")
         group[role] = results
-    if not grouped:
-        raise ValueError(f"no results in {results_dir}: see train/results/README.md.")
+    refuse_if(not grouped, f"no results in {results_dir}: see train/results/README.md.")
     collections = [CollectionScores(next(iter(group.values()))["data"], group) for group in grouped.values()]
     return sorted(collections, key=lambda found: (not found.data["name"].startswith("MUSDB18"), found.title))
 
@@ -270,10 +267,9 @@ def read_collections(results_dir: Path) -> list[CollectionScores]:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error}.") from None
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON: {error}.") from None
+    except (OSError, ValueError) as error:
+        reason = "cannot be read" if isinstance(error, OSError) else "is no JSON"
+        raise ValueError(f"{path} {reason}: {error}.") from None
 
 
 def _run(run: Mapping) -> dict[str, Any]:

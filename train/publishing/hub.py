@@ -8,6 +8,8 @@ from huggingface_hub import HfApi
 
 from modeling_unet_svs.audio_reading import one_line
 
+from ..exit_codes import refuse_if
+
 # A run's weights, configurations, the model's own code, its card and scores, and what `unet-svs export` has written
 # there; no checkpoints, no logs.
 FILES = ["*.safetensors", "*.json", "*.py", "README.md", "onnx/*.onnx"]
@@ -16,8 +18,8 @@ OTHER_FOLDERS = ["checkpoint-*", "best/*", "logs/*", ".*"]
 
 def publish(folder: str | Path, hub_model_id: str) -> str:
     """Uploads a saved model and returns the commit's address."""
-    if not (Path(folder) / "model.safetensors").is_file():
-        raise ValueError(f"{folder} has no model.safetensors: give the folder of a trained model.")
+    has_model = (Path(folder) / "model.safetensors").is_file()
+    refuse_if(not has_model, f"{folder} has no model.safetensors: give the folder of a trained model.")
     api = HfApi()
     try:
         api.create_repo(hub_model_id, exist_ok=True)

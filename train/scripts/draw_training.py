@@ -9,7 +9,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_multiplexer import EventMultiplexer
 
-from train.exit_codes import run_command
+from train.exit_codes import refuse_if, run_command
 
 VALIDATION = "validation_sdr_"
 
@@ -22,8 +22,7 @@ def read_scalars(run: str | Path) -> dict[str, dict[int, float]]:
         for tag in tags["scalars"]:
             events = sorted(logs.Scalars(name, tag), key=lambda event: event.wall_time)
             scalars.setdefault(tag, {}).update({event.step: event.value for event in events})
-    if "loss" not in scalars:
-        raise ValueError(f"{run} has no TensorBoard log of a training in logs/.")
+    refuse_if("loss" not in scalars, f"{run} has no TensorBoard log of a training in logs/.")
     return {tag: dict(sorted(values.items())) for tag, values in scalars.items()}
 
 

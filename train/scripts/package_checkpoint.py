@@ -15,7 +15,7 @@ from transformers.utils import logging
 from modeling_unet_svs import UNetSVSFeatureExtractor, UNetSVSModel
 from modeling_unet_svs.audio.whole_files import whole_folder
 from modeling_unet_svs.command.checkpoint import load_checkpoint
-from train.exit_codes import run_command
+from train.exit_codes import refuse_if, run_command
 
 CARD = Path(__file__).resolve().parents[2] / "model_card.md"
 # What a configuration says of code in its folder; this checkpoint's code is the package around it.
@@ -45,8 +45,7 @@ def half_precision(model: UNetSVSModel) -> dict[str, torch.Tensor]:
         for name, tensor in model.state_dict().items()
     }
     overflown = [name for name, tensor in state.items() if not tensor.isfinite().all()]
-    if overflown:
-        raise ValueError(f"{overflown[0]} has values that half precision cannot hold.")
+    refuse_if(overflown, f"{', '.join(overflown[:1])} has values that half precision cannot hold.")
     return state
 
 
