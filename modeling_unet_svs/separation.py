@@ -325,8 +325,8 @@ class Separator:
     config: SeparationConfig
 
     def overlap_added_frames(self, waveform: np.ndarray, num_patches: int) -> np.ndarray:
-        """`(num_channels, samples)` of patches and their context to `(num_sources, num_channels, samples)` of the
-        frames that the patches keep, added up and not yet divided by `synthesis_envelope`."""
+        """Sources of the frames that patches keep, added up and not yet divided by `synthesis_envelope`."""
+        # (num_channels, samples of patches and context) -> (num_sources, num_channels, samples of kept frames)
         raise NotImplementedError
 
     def separate(

@@ -41,6 +41,13 @@ def test_it_takes_a_song_of_another_rate(default):
     assert np.abs(stems["vocals"] + stems["accompaniment"] - mixture).max() <= 1e-5
 
 
+def test_the_plain_module_is_the_model_without_transformers(default):
+    plain, mixture = load_checkpoint(DEFAULT_CHECKPOINT), noise(2, 100_000)
+    assert list(plain.state_dict()) == list(default.state_dict())
+    stems, expected = plain.separate(mixture, 44_100), default.separate(mixture, 44_100)
+    assert all(np.array_equal(stems[name], expected[name]) for name in expected)
+
+
 def test_auto_classes_and_the_pipeline_take_it(default):
     assert type(AutoModel.from_pretrained(DEFAULT_CHECKPOINT)) is UNetSVSModel
     assert AutoFeatureExtractor.from_pretrained(DEFAULT_CHECKPOINT).feature_size == 2

@@ -4,39 +4,46 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import importlib
 import inspect
-import pkgutil
 import re
 import textwrap
 from collections.abc import Iterator
+from typing import get_type_hints
 
 import numpy as np
 
 import modeling_unet_svs
+from modeling_unet_svs.command import cli
+from train.arguments import EvaluationArguments, MixingArguments, TrainingArguments
+from train.evaluation.scores import bss_eval_v3, relative_level, sdr, si_sdr
 
 from .conftest import ROOT
 
 ARRAYS = ("ndarray", "Tensor", "Waveform")
-SECTION = re.compile(r"^(Args|Attributes|Returns|Yields|Raises):$", re.MULTILINE)
+SECTION = re.compile(r"^(Args|Parameters|Attributes|Returns|Yields|Raises):$", re.MULTILINE)
 
 
 def public_objects() -> Iterator[tuple[str, object]]:
-    """Functions, classes, and what is public of these, of all modules; those that come from libraries left out."""
-    for found in pkgutil.iter_modules(modeling_unet_svs.__path__, "modeling_unet_svs."):
-        if found.name.endswith("__main__"):
-            continue
-        module = importlib.import_module(found.name)
-        for name in module.__all__:
-            value = getattr(module, name)
-            if not callable(value) or getattr(value, "__module__", None) != found.name:
-                continue
-            yield f"{found.name}.{name}", value
-            for key, member in vars(value).items() if inspect.isclass(value) else ():
-                member = getattr(member, "__func__", member)
-                function = member.fget if isinstance(member, property) else member
-                if not key.startswith("_") and getattr(function, "__module__", None) == found.name:
-                    yield f"{found.name}.{name}.{key}", member
+    """What the package exports, with those methods that more than one line is said of, and the evaluator's scores."""
+    for name in modeling_unet_svs.__all__:
+        value = getattr(modeling_unet_svs, name)
+        if callable(value):
+            yield name, value
+            yield from ((f"{name}.{key}", member) for key, member in methods(value) if "\n" in inspect.getdoc(member))
+    yield from ((score.__name__, score) for score in (sdr, si_sdr, bss_eval_v3, relative_level))
+
+
+def methods(value: object) -> Iterator[tuple[str, object]]:
+    """The public methods and properties that a class has from us, each of which says at least what it is for."""
+    for base in inspect.getmro(value) if inspect.isclass(value) else ():
+        for key, member in vars(base).items() if is_ours(base) else ():
+            function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
+            if not key.startswith("_") and inspect.isfunction(function) and inspect.getdoc(function):
+                yield key, function if not isinstance(member, property) else member
+
+
+def is_ours(value: type) -> bool:
+    return value.__module__.startswith("modeling_unet_svs")
 
 
 def sections(text: str) -> dict[str, str]:
@@ -71,7 +78,8 @@ def faults(value: object) -> Iterator[str]:
     is_class = inspect.isclass(value)
     function = value.__init__ if is_class else value
     if is_class and dataclasses.is_dataclass(value):
-        arguments = {key: str(kind) for key, kind in vars(value).get("__annotations__", {}).items()}
+        bases = [base for base in inspect.getmro(value) if is_ours(base)]
+        arguments = {key: str(kind) for base in bases for key, kind in vars(base).get("__annotations__", {}).items()}
     elif not is_class or "__init__" in vars(value):
         kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
         parameters = inspect.signature(function).parameters.values()
@@ -80,7 +88,7 @@ def faults(value: object) -> Iterator[str]:
         }
     else:
         arguments = {}
-    said = described(parts.get("Args", "") + parts.get("Attributes", ""))
+    said = described("".join(parts.get(kind, "") for kind in ("Args", "Parameters", "Attributes")))
     for name, kind in arguments.items():
         if name not in said:
             yield f"says nothing of {name}"
@@ -102,9 +110,20 @@ def faults(value: object) -> Iterator[str]:
 
 def test_every_public_name_says_arguments_shapes_units_and_errors():
     objects = dict(public_objects())
-    assert len(objects) > 50
+    assert len(objects) > 20
     found = {name: list(faults(value)) for name, value in objects.items()}
     assert {name: said for name, said in found.items() if said} == {}
+
+
+def test_every_option_of_the_commands_has_its_help():
+    for command in (cli.separate, cli.info, cli.export):
+        assert inspect.getdoc(command)
+        for name, option in get_type_hints(command, include_extras=True).items():
+            assert name == "return" or option.__metadata__[0].help, f"{command.__name__} {name}"
+    for arguments in (TrainingArguments, MixingArguments, EvaluationArguments):
+        for field in dataclasses.fields(arguments):
+            commented = re.search(rf"^    {field.name}: .*  # \w", inspect.getsource(arguments), re.MULTILINE)
+            assert field.metadata.get("help") or commented, f"{arguments.__name__} {field.name}"
 
 
 def test_a_bare_function_is_found_out():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -123,14 +126,18 @@ def test_progress_is_told_up_to_the_end(model):
     assert told == sorted(told)
 
 
-def test_separation_is_in_evaluation_mode_and_leaves_the_mode_as_it_was():
-    model = make_model(small_config())
-    expected = model.separate(noise(2, 5_000), 16_000)["vocals"]
-    model.train()
-    statistics = model.unets["vocals"].encoder[0].norm.running_mean.clone()
-    assert np.array_equal(model.separate(noise(2, 5_000), 16_000)["vocals"], expected)
-    assert model.training
-    assert torch.equal(model.unets["vocals"].encoder[0].norm.running_mean, statistics)
+@pytest.mark.parametrize("training", [False, True])
+def test_separation_in_threads_is_in_evaluation_mode_and_leaves_mode_and_statistics_as_they_were(training):
+    model, mixture = make_model(small_config()), noise(2, 5_000)
+    expected = model.separate(mixture, 16_000)["vocals"]
+    model.train(training)
+    model.unets["vocals"].decoder[0].eval()
+    modes, state = [module.training for module in model.modules()], copy.deepcopy(model.state_dict())
+    with ThreadPoolExecutor(4) as pool:
+        found = [*pool.map(lambda _: model.separate(mixture, 16_000)["vocals"], range(8))]
+    assert all(np.array_equal(vocals, expected) for vocals in found)
+    assert [module.training for module in model.modules()] == modes
+    assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
 
 
 def test_models_of_several_sources_and_without_a_residual():

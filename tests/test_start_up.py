@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
 import modeling_unet_svs
 
-from .conftest import run
+from .conftest import noise, run, write_song
 
 HEAVY = ("torch", "transformers")
 # A process in which what is heavy cannot be imported, as where it is not installed.
@@ -24,7 +25,7 @@ assert type(pipeline("audio-to-audio", model=folder)).__module__ == "modeling_un
 AUTO_CLASSES = "from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, pipeline\n"
 
 
-def python(code: str, *arguments: str) -> None:
+def python(code: str, *arguments: str | Path) -> None:
     done = run(sys.executable, "-c", f"import sys\n{code}", *arguments)
     assert done.returncode == 0, done.stderr
 
@@ -39,12 +40,30 @@ def test_audio_is_read_resampled_and_written_without_torch_and_transformers():
     python(WITHOUT + "\n".join(f"import modeling_unet_svs.{module}" for module in modules))
 
 
+SEPARATING = """
+from modeling_unet_svs.command.cli import main
+sys.argv[1:] = ["separate", sys.argv[1], "--output-dir", sys.argv[2]]
+try:
+    main()
+except SystemExit as done:
+    assert not done.code, done.code
+assert not {"transformers", "torch._dynamo", "torch.distributed.tensor", "scipy"} & {*sys.modules}
+ours = [name for name in sys.modules if name.startswith("modeling_unet_svs")]
+assert len(ours) <= 18, ours
+"""
+
+
+def test_a_separation_imports_few_modules_and_no_transformers(tmp_path):
+    python(SEPARATING, write_song(tmp_path / "song.mp3", noise(2, 44_100)), tmp_path / "stems")
+    assert (tmp_path / "stems" / "song" / "vocals.wav").is_file()
+
+
 LOADING_ALONE = """
 import modeling_unet_svs
 assert not {"torch", "transformers"} & {*sys.modules}
 from modeling_unet_svs.command.checkpoint import load_checkpoint
 load_checkpoint(sys.argv[1])
-assert "transformers.pipelines" not in sys.modules  # they bring tokenizers, images and videos
+assert "transformers" not in sys.modules
 """
 
 
