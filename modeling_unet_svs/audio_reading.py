@@ -217,7 +217,7 @@ class AudioReader(ExitStack):
                 return
             except av.BlockingIOError:  # FFmpeg's "try again": a gap, such as broadcasts have
                 num_gaps += 1
-        self._require(False, "is damaged: it has gaps and nothing between them.")
+        raise AudioFileError(self.path, "is damaged: it has gaps and nothing between them.")
 
     def _has_mp3_length(self) -> bool:
         """Whether an MP3's first frame says its length; without it FFmpeg guesses from the first frames' bit rate."""

@@ -184,7 +184,7 @@ def test_an_output_folder_that_cannot_be_written(unet_svs, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
-        (["--stem", "drums"], "--stem drums: the model has vocals, accompaniment, or all"),
+        (["--stem", "drums"], "--stem drums: use one of vocals, accompaniment, all"),
         (["--format", "aiff"], "aiff"),
         (["--subtype", "8"], "8"),
         (["--batch-size", "0"], "--batch-size"),

@@ -359,7 +359,7 @@ def test_a_decoder_that_hangs_is_one_line_and_the_next_song_goes_on(checkpoint, 
     with separating(checkpoint, *songs, output_dir=tmp_path / "out", program=HANGING) as process:
         _, stderr = process.communicate(timeout=120)
     assert process.returncode == FAILED
-    assert stderr.strip() == f"unet-svs: {songs[0]}: cannot be read: nothing came of it for 1 s."
+    assert stderr.strip() == f"unet-svs: {songs[0]}: cannot be read: nothing came from it for 1 s."
     assert files_of(tmp_path / "out") == ["b/accompaniment.wav", "b/vocals.wav"]
 
 
@@ -377,7 +377,7 @@ def test_a_decoder_that_hangs_in_training_is_one_line(training_root, tmp_path, m
     assert train_here(*arguments(training_root, tmp_path / "run", "--cache_dir", tmp_path / "cache")) == 2
     ended.set()
     # It may stand behind the progress bar.
-    (song,) = re.findall(r"train: (.+): cannot be read: nothing came of it for 1 s\.", capsys.readouterr().err)
+    (song,) = re.findall(r"train: (.+): cannot be read: nothing came from it for 1 s\.", capsys.readouterr().err)
     assert Path(song).is_file()
 
 

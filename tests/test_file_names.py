@@ -62,7 +62,7 @@ def test_stems_of_oddly_named_songs_stay_in_the_output_folder(model, tmp_path, c
     assert all(path.is_relative_to(output) and len(path.relative_to(output).parts) >= 2 for path in written)
     # Two names can become one; the second is refused and the first stays.
     assert len(written) + failed == len(ODD_NAMES)
-    assert said.err.count("would write where the stems of") == failed
+    assert said.err.count("would overwrite the stems of") == failed
     assert len(said.out.splitlines()) == len(written)
     assert "\x1b" not in said.out + said.err
 

@@ -123,7 +123,7 @@ def test_every_recipe_works(tmp_path, monkeypatch):
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     song = write_song(tmp_path / "song.mp3", noise(2, NUM_SAMPLES))
     rows = {"audio": [{"bytes": song.read_bytes(), "path": song.name}] * 2}
-    write_parquet(tmp_path / "USER/SONGS/train.parquet", rows, datasets.Features({"audio": datasets.Audio()}))
+    write_parquet(tmp_path / "USER/SONGS/train.parquet", rows)
     make_whisper(tmp_path / "openai/whisper-small")
     make_wavlm(tmp_path / "microsoft/wavlm-base-plus-sv")
     names = snippets("docs/recipes.md")

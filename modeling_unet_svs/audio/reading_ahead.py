@@ -91,7 +91,7 @@ def read_ahead(
         try:
             yield next(ahead), ahead
         except HangError:
-            raise AudioFileError(path, f"cannot be read: nothing came of it for {TIME_LIMIT} s.") from None
+            raise AudioFileError(path, f"cannot be read: nothing came from it for {TIME_LIMIT} s.") from None
 
 
 def read_info(path: str | Path, audio_stream: int = 0) -> AudioInfo:

@@ -102,7 +102,7 @@ class SeparationOptions:
             lambda size: work(batch_size=size), self.model, self.batch_size, _say
         )
         if scale != 1:
-            _say(f"{name}: stems made quieter by a factor of {scale:.4f}, or they would clip.")
+            _say(f"{name}: stems made quieter by a factor of {scale:.4f}, since they would have clipped.")
 
 
 def separate_all(
@@ -119,7 +119,7 @@ def separate_all(
     processes, stems = processes or Processes(), options.model.config.stems
     is_main = processes.index == 0
     if options.stem not in (ALL_STEMS, *stems):
-        raise ValueError(f"--stem {options.stem}: the model has {', '.join(stems)}, or all.")
+        raise ValueError(f"--stem {options.stem}: use one of {', '.join(stems)}, all.")
     _make_folder("--output-dir", output_dir)
     if report is not None:
         _make_folder("--report", report.parent)

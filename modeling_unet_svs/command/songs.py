@@ -65,7 +65,7 @@ def list_songs(inputs: Iterable[Path], output_dir: Path, stems: Iterable[str], f
         if folder is None:
             song.fail(AudioFileError(path, "has no audio files in it."))
         elif folder in first:
-            song.fail(AudioFileError(path, f"would write where the stems of {first[folder]} are."))
+            song.fail(AudioFileError(path, f"would overwrite the stems of {first[folder]}."))
         else:
             first[folder] = path
             song.outputs = [str(folder / f"{stem}.{format}") for stem in stems]
