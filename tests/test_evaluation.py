@@ -14,25 +14,16 @@ from modeling_unet_svs import DEFAULT_CHECKPOINT
 from modeling_unet_svs.audio_reading import read_audio
 from train import evaluate as evaluation
 from train.arguments import EvaluationArguments
-from train.evaluate import evaluate, main
+from train.evaluate import evaluate, find_songs_to_score, main, read_references
 from train.evaluation.scores import PROTOCOLS, ScoredSong, museval_metrics
 from train.evaluation.separators import load_estimator
-from train.evaluation.songs import find_songs_to_score, read_references
 from train.exit_codes import FAILED, USAGE
 
 from .conftest import ROOT, noise, run, write_song
-from .data_sets import make_mir1k, make_musdb18, make_stem_file, stems_of
+from .data_sets import make_stem_file, stems_of
 
 RATE = 16_000
 EXCERPTS = ("BKS - Bulldozer", "Speak Softly - Broken Man")
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("evaluation")
-    make_musdb18(root / "musdb18")
-    make_mir1k(root / "mir-1k")
-    return root
 
 
 @pytest.fixture
@@ -45,6 +36,11 @@ def stems_dir(tmp_path) -> Path:
     return folder
 
 
+def references_of(stems_dir: Path) -> tuple[np.ndarray, int]:
+    """Of the first song."""
+    return read_references(find_songs_to_score(EvaluationArguments(stems_dir=str(stems_dir))).songs[0])
+
+
 def evaluated(stems_dir: Path, output: Path | None = None, **more) -> dict:
     given = {"model": "irm", "stems_dir": str(stems_dir), "output": str(output) if output else None, **more}
     return evaluate(EvaluationArguments(**given))
@@ -55,9 +51,9 @@ def run_main(monkeypatch, *arguments: str | Path) -> int:
     return main()
 
 
-def test_the_command_prints_a_table_and_writes_scores_and_a_plot(root, checkpoint, tmp_path):
+def test_the_command_prints_a_table_and_writes_scores_and_a_plot(training_root, checkpoint, tmp_path):
     output = tmp_path / "new" / "results.json"
-    arguments = ["--model", checkpoint, "--musdb_dir", root / "musdb18", "--protocol", "sdr", "museval"]
+    arguments = ["--model", checkpoint, "--musdb_dir", training_root / "musdb18", "--protocol", "sdr", "museval"]
     done = run(sys.executable, "-m", "train.evaluate", *arguments, "--output", output)
     assert done.returncode == 0, done.stderr
     results = json.loads(output.read_text())
@@ -74,10 +70,10 @@ def test_the_command_prints_a_table_and_writes_scores_and_a_plot(root, checkpoin
     assert len(list(output.parent.iterdir())) == 2
 
 
-def test_an_independent_computation_agrees(root, checkpoint, model):
-    arguments = EvaluationArguments(model=str(checkpoint), mir1k_dir=str(root / "mir-1k"), split="validation")
+def test_an_independent_computation_agrees(training_root, checkpoint, model):
+    arguments = EvaluationArguments(model=str(checkpoint), mir1k_dir=str(training_root / "mir-1k"), split="validation")
     scores = evaluate(arguments)["songs"]["jmzen_1_01"]["sdr"]["vocals"]["sdr"]
-    stems, rate = read_audio(root / "mir-1k" / "jmzen_1_01.wav")
+    stems, rate = read_audio(training_root / "mir-1k" / "jmzen_1_01.wav")
     error = model.separate(stems.sum(0, keepdims=True), rate)["vocals"] - stems[1]
     assert scores == pytest.approx(10 * np.log10((stems[1] ** 2).sum() / (error**2).sum()), abs=0.01)
 
@@ -114,7 +110,7 @@ def test_floor_and_oracle_agree_with_an_independent_computation(musdb_dir, tmp_p
 
 
 def test_the_oracle_is_better_than_the_floor_and_adds_up_to_the_mixture(stems_dir):
-    references, rate = read_references(find_songs_to_score(EvaluationArguments(stems_dir=str(stems_dir))).songs[0])
+    references, rate = references_of(stems_dir)
     estimates = load_estimator("irm").separate(references, rate)
     assert np.abs(estimates.sum(0) - references.sum(0)).max() < 1e-5
     floor = load_estimator("mixture").separate(references, rate)
@@ -129,7 +125,7 @@ def test_the_oracle_is_better_than_the_floor_and_adds_up_to_the_mixture(stems_di
 def test_a_folder_of_stems_and_what_is_silent_in_it(stems_dir, tmp_path):
     output = tmp_path / "results.json"
     results = evaluated(stems_dir, output, model="mixture", protocol=["sdr", "museval", "bss_eval_v3"])
-    references, rate = read_references(find_songs_to_score(EvaluationArguments(stems_dir=str(stems_dir))).songs[0])
+    references, rate = references_of(stems_dir)
     drums, other = (read_audio(stems_dir / "a" / f"{stem}.wav")[0] for stem in ("drums", "other"))
     assert rate == RATE
     assert np.array_equal(references[1], drums + other)
@@ -224,29 +220,23 @@ def test_two_processes_give_the_results_of_one(stems_dir, tmp_path):
         (("--musdb_dir", "nowhere"), "no songs of MUSDB18's test split in nowhere"),
         (("--model", "nowhere"), "model nowhere"),
         (("--bss_eval_rate", "0"), "--bss_eval_rate 0"),
+        (("--output", str(ROOT)), "Is a directory"),
     ],
 )
-def test_what_cannot_be_scored_is_one_clear_line(root, monkeypatch, capsys, change, said):
-    assert run_main(monkeypatch, "--model", "mixture", "--musdb_dir", root / "musdb18", *change) == USAGE
+def test_what_cannot_be_scored_is_one_clear_line(training_root, monkeypatch, capsys, change, said):
+    assert run_main(monkeypatch, "--model", "mixture", "--musdb_dir", training_root / "musdb18", *change) == USAGE
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("evaluate: ")
     assert said in line
 
 
-def test_results_that_cannot_be_written_are_one_clear_line(monkeypatch, capsys, stems_dir):
-    assert run_main(monkeypatch, "--stems_dir", stems_dir, "--model", "mixture", "--output", stems_dir) == USAGE
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("evaluate: ")
-
-
 def test_where_only_a_mixture_is_beside_the_vocals_the_accompaniment_is_the_difference(tmp_path):
     vocals, accompaniment = noise(1, RATE, seed=1), noise(1, RATE, seed=2)
     write_song(tmp_path / "song" / "mixture.wav", vocals + accompaniment, RATE, subtype="float")
-    arguments = EvaluationArguments(stems_dir=str(tmp_path))
     with pytest.raises(ValueError, match="'song' has a mixture alone"):
-        find_songs_to_score(arguments)
+        references_of(tmp_path)
     write_song(tmp_path / "song" / "vocals.wav", vocals, RATE, subtype="float")
-    references, _ = read_references(find_songs_to_score(arguments).songs[0])
+    references, _ = references_of(tmp_path)
     assert np.allclose(references, [vocals, accompaniment], atol=1e-6)
 
 

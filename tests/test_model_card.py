@@ -13,7 +13,7 @@ from train.model_card import main
 
 from modeling_unet_svs.command.checkpoint import load_card, print_info
 from train.arguments import EvaluationArguments
-from train.evaluation.songs import find_songs_to_score
+from train.evaluate import find_songs_to_score
 from train.publishing.card import make_card
 
 from .conftest import ROOT

@@ -89,10 +89,3 @@ def test_a_folder_without_a_model_is_one_line(tmp_path):
     assert (
         done.stderr.strip() == f"publishing: {tmp_path} has no model.safetensors: give the folder of a trained model."
     )
-
-
-def test_an_id_is_needed_before_any_work(training_root):
-    done = run(sys.executable, "-m", "train", *arguments(training_root, "nameless", "--push_to_hub"))
-    assert done.returncode == 2
-    assert "train: --push_to_hub needs --hub_model_id USER/NAME." in done.stderr
-    assert not (training_root / "nameless").exists()

@@ -12,7 +12,7 @@ from train.package_checkpoint import package_checkpoint
 
 from modeling_unet_svs import UNetSVSConfig, UNetSVSModel
 from modeling_unet_svs.command.checkpoint import load_checkpoint
-from train import draw_training, tracking, trainer
+from train import draw_training, trainer, validation
 from train.arguments import parse_arguments, read_recipe
 from train.checkpoints import list_checkpoints
 from train.data.mixing import MixingArguments
@@ -52,12 +52,13 @@ def test_the_averaged_weights_are_those_that_are_saved(training_root):
             "--recipe 'nonsense' is neither a file nor one of full_band, full_band_finish, paper",
         ),
         (["--resume_from_checkpoint", "nowhere"], "--resume_from_checkpoint nowhere is no folder"),
+        (["--push_to_hub"], "--push_to_hub needs --hub_model_id USER/NAME."),
         (["--report_to", "mlflow"], "invalid choice: 'mlflow' (choose from"),
         (["--report_to", "wandb"], "pip install wandb"),
     ],
 )
 def test_what_cannot_be_trained_is_one_line_before_any_work(training_root, monkeypatch, flags, said):
-    monkeypatch.setattr(tracking, "get_available_trackers", list)
+    monkeypatch.setattr(validation, "get_available_trackers", list)
     assert said in refused(training_root, "cannot be trained", *flags)
     assert not (training_root / "cannot be trained").exists()
 

@@ -48,15 +48,9 @@ def test_a_compiled_model_is_trained_and_saved_under_its_own_names(training_root
 PROCESSES = {"one_gpu.yaml": 1, "one_node_8_gpus.yaml": 8, "several_nodes.yaml": 16, "fsdp.yaml": 8}
 
 
-def test_there_is_a_configuration_for_each_kind_of_machine():
-    assert {path.name for path in CONFIGURATIONS.glob("*.yaml")} == set(PROCESSES)
-
-
-@pytest.mark.parametrize("name", PROCESSES)
-def test_accelerate_reads_the_configurations(name):
-    config = load_config_from_file(str(CONFIGURATIONS / name))
-    assert config.num_processes == PROCESSES[name]
-    assert config.mixed_precision == "no"
+def test_accelerate_reads_the_configuration_of_each_kind_of_machine():
+    configs = {path.name: load_config_from_file(str(path)) for path in CONFIGURATIONS.glob("*.yaml")}
+    assert {name: config.num_processes for name, config in configs.items()} == PROCESSES
+    assert {config.mixed_precision for config in configs.values()} == {"no"}
     assert read_recipe("full_band")["training"]["mixed_precision"] == "bf16"
-    if name == "fsdp.yaml":
-        assert config.fsdp_config["fsdp_transformer_layer_cls_to_wrap"] == "UNetSVSNetwork"
+    assert configs["fsdp.yaml"].fsdp_config["fsdp_transformer_layer_cls_to_wrap"] == "UNetSVSNetwork"

@@ -28,8 +28,7 @@ from .data.loading import load_songs, training_batches
 from .data.mixing import MixingArguments
 from .publishing.card import write_run_card
 from .publishing.hub import publish
-from .tracking import available_trackers, log_example
-from .validation import validate
+from .validation import available_trackers, log_example, validate
 
 
 def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArguments) -> None:

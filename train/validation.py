@@ -1,4 +1,4 @@
-"""Scores of a model on whole songs while it trains."""
+"""What a run knows of a model while it trains: scores on whole songs, and a song drawn and to be heard."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.tracking import get_available_trackers
 
 from modeling_unet_svs import UNetSVSModel
 
 from .data.cache import DecodedSong
+from .draw_separation import draw_separation
 from .evaluation.scores import sdr
+from .exit_codes import refuse_if
+
+TRACKERS = ("tensorboard", "wandb", "trackio")
+MAX_SECONDS = 10
 
 
 def song_stems(song: DecodedSong) -> dict[str, np.ndarray]:
@@ -38,3 +44,32 @@ def validate(model: UNetSVSModel, songs: Sequence[DecodedSong], accelerator: Acc
         f"validation_sdr_{name}": total / count for name, total, count in zip(model.config.stems, *totals) if count
     }
     return {**scores, "validation_sdr": float(np.mean(list(scores.values())))} if scores else {}
+
+
+def available_trackers(report_to: str) -> list[str]:
+    """Names of the trackers that `--report_to` means, all of which are installed."""
+    installed = [name for name in TRACKERS if name in map(str, get_available_trackers())]
+    if report_to in ("all", "none"):
+        return installed if report_to == "all" else []
+    refuse_if(report_to not in installed, f"--report_to {report_to} needs it installed: pip install {report_to}.")
+    return [report_to]
+
+
+def log_example(accelerator: Accelerator, model: UNetSVSModel, song: DecodedSong, step: int) -> None:
+    """Separates the beginning of a song and hands its picture and sound to the trackers that can show them."""
+    if not accelerator.trackers:
+        return
+    rate = model.config.sampling_rate
+    mixture = song_stems(song)["mixture"][:, : MAX_SECONDS * rate]
+    stems = model.separate(mixture, rate)
+    figure = draw_separation(mixture, stems, rate)
+    for tracker in accelerator.trackers:
+        if tracker.name == "tensorboard":
+            tracker.writer.add_figure("separation", figure, step)
+            for name, stem in stems.items():
+                tracker.writer.add_audio(name, stem.mean(axis=0).clip(-1, 1), step, sample_rate=rate)
+        elif tracker.name == "wandb":
+            import wandb
+
+            sounds = {name: wandb.Audio(stem.T, sample_rate=rate) for name, stem in stems.items()}
+            tracker.run.log({"separation": wandb.Image(figure), **sounds}, step=step)

@@ -1,1 +1,0 @@
-"""Songs, from folders and the Hub to batches of mixtures."""

@@ -1,1 +1,0 @@
-"""Separators, scores and their results."""

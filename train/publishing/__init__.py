@@ -1,1 +1,0 @@
-"""Model cards, and models on the Hub."""
