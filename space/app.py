@@ -25,19 +25,13 @@ if importlib.util.find_spec("spaces") is not None:
 
 import gradio as gr  # noqa: E402
 import torch  # noqa: E402
-from browser_page import browser_page_routes  # noqa: E402
-from page import STATIC, build_page  # noqa: E402
-from result_folders import ResultFolders  # noqa: E402
+from page import STATIC, browser_page_routes, build_page  # noqa: E402
 from settings import Settings  # noqa: E402
 
-from modeling_unet_svs.command.checkpoint import (  # noqa: E402
-    choose_device,
-    choose_dtype,
-    load_checkpoint,  # noqa: E402
-)
+from modeling_unet_svs.command.checkpoint import choose_device, choose_dtype, load_checkpoint  # noqa: E402
 
-# For downloads and all else that is quick.
-MORE_THREADS = 16
+# Beside those that separate, for downloads and all else that is quick.
+MORE_THREADS = 40
 
 
 def main() -> None:
@@ -49,8 +43,8 @@ def main() -> None:
     dtype = choose_dtype("auto", device)
     print(f"computing on {device} in {str(dtype).removeprefix('torch.')}: {reason}")
     model = load_checkpoint(settings.model).to(device, dtype, memory_format=torch.channels_last)
-    folders = ResultFolders(Path(os.environ["GRADIO_TEMP_DIR"]) / "results", settings.keep_minutes * 60)
-    folders.sweep_for_ever()
+    results = Path(os.environ["GRADIO_TEMP_DIR"]) / "results"
+    results.mkdir(parents=True, exist_ok=True, mode=0o700)
     # The fonts that visitors have; and white on Gradio's own orange is hard to read.
     theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]).set(
         button_primary_background_fill="*primary_700",
@@ -58,12 +52,11 @@ def main() -> None:
         button_primary_background_fill_hover="*primary_800",
         button_primary_background_fill_hover_dark="*primary_800",
     )
-    build_page(settings.model, model, folders, settings).launch(
+    build_page(settings.model, model, results, settings).launch(
         theme=theme,
         css_paths=STATIC / "page.css",
         max_file_size=settings.max_bytes,
-        # Whoever waits has one.
-        max_threads=settings.num_visitors + MORE_THREADS,
+        max_threads=settings.concurrency + MORE_THREADS,
         footer_links=["api", "gradio"],
         ssr_mode=False,
         app_kwargs={"routes": browser_page_routes()},

@@ -5,8 +5,7 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-from separation_job import SeparatedSong
-from song_check import SongError
+from job import SeparatedSong, SongError
 
 from modeling_unet_svs.audio.writing import AudioWriter, check_format
 from modeling_unet_svs.audio_reading import AudioFileError, AudioReader
@@ -15,21 +14,9 @@ FORMATS = ("wav", "flac", "mp3")
 ALL_STEMS = "all"
 
 
-def make_download(song: SeparatedSong, which: str, format: str) -> Path:
-    """Makes a file to download, beside the stems.
-
-    Args:
-        song: whose stems are on the disk.
-        which: name of a stem, or "all" for a zip of them.
-        format: one of `FORMATS`.
-
-    Returns:
-        Path of the file.
-
-    Raises:
-        SongError: a format that cannot hold this song, or stems that are gone.
-    """
-    if not all(path.exists() for path in song.stems.values()):
+def make_download(song: SeparatedSong | None, which: str, format: str) -> Path:
+    """Makes the file of one stem, or a zip of "all", beside the stems; a song that is no longer there is `None`."""
+    if song is None or not all(path.exists() for path in song.stems.values()):
         raise SongError("These stems were deleted, because it is too long since they were made: make them again.")
     try:
         if which != ALL_STEMS:
@@ -56,7 +43,7 @@ def _converted(stem: Path, format: str) -> Path:
 
 def _zipped(song: SeparatedSong, format: str) -> Path:
     paths = [_converted(stem, format) for stem in song.stems.values()]
-    archive = paths[0].with_name(f"{song.name} - stems ({format}).zip")
+    archive = song.folder / f"{song.name} - stems ({format}).zip"
     if archive.exists():
         return archive
     partial = archive.with_suffix(".partial")
@@ -65,6 +52,3 @@ def _zipped(song: SeparatedSong, format: str) -> Path:
         for path in paths:
             opened.write(path, path.name)
     return partial.rename(archive)
-
-
-__all__ = ["ALL_STEMS", "FORMATS", "make_download"]

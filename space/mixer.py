@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import gradio as gr
-from gradio import FileData
-from separation_job import SeparatedSong
-from spectrogram_pictures import Pictures
+from job import SeparatedSong
+from pictures import Pictures
 
 STATIC = Path(__file__).parent / "static"
 # Joined into one function, because the component takes one; the order is that of use.
@@ -15,13 +14,7 @@ SCRIPTS = ("transport.js", "levels.js", "timeline.js", "mixer.js")
 
 
 def mixer_component() -> gr.HTML:
-    """Makes the component; its value is what `mixer_value` makes.
-
-    It has its own style and script and takes nothing from anywhere else.
-
-    Returns:
-        The component, empty.
-    """
+    """Makes the component, with its own style and script; its value is what `mixer_value` makes."""
     return gr.HTML(
         html_template=(STATIC / "mixer.html").read_text("utf-8"),
         css_template=(STATIC / "mixer.css").read_text("utf-8"),
@@ -31,15 +24,7 @@ def mixer_component() -> gr.HTML:
 
 
 def mixer_value(song: SeparatedSong, pictures: Pictures) -> dict:
-    """What the mixer needs to know of a song.
-
-    Args:
-        song: whose stems are on the disk, in a format that browsers decode.
-        pictures: of that song.
-
-    Returns:
-        Plain data; Gradio turns the files in it into addresses.
-    """
+    """What the mixer needs to know of a song whose stems are on the disk, in a format that browsers decode."""
     return {
         "song": song.name,
         "sampling_rate": song.sampling_rate,
@@ -51,15 +36,5 @@ def mixer_value(song: SeparatedSong, pictures: Pictures) -> dict:
 
 
 def file_data(path: Path) -> dict:
-    """A file as Gradio sends it to a page.
-
-    Args:
-        path: of the file, in Gradio's temporary folder.
-
-    Returns:
-        Plain data.
-    """
-    return FileData(path=str(path), orig_name=path.name).model_dump()
-
-
-__all__ = ["file_data", "mixer_component", "mixer_value"]
+    """A file of Gradio's temporary folder, for a page: Gradio adds its address."""
+    return gr.FileData(path=str(path), orig_name=path.name).model_dump()

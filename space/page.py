@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 
 import gradio as gr
-from browser_page import browser_page_html
-from checkpoint_panel import checkpoint_html
 from downloads import ALL_STEMS, FORMATS
-from mixer import mixer_component
-from page_events import PageEvents
-from progress_bar import message_html
-from result_folders import ResultFolders
-from separation_job import SeparationJob
+from job import SeparationJob
+from mixer import STATIC, mixer_component
+from page_events import EXAMPLES, PageEvents, buttons, delete_stems, message_html
 from settings import Settings
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
 
-from modeling_unet_svs import UNetSVSModel
+from modeling_unet_svs import DEFAULT_CHECKPOINT, UNetSVSModel
+from modeling_unet_svs.command.checkpoint import describe_checkpoint
 
-STATIC = Path(__file__).parent / "static"
-EXAMPLES = Path(__file__).parent / "examples"
+# Songs that are separated share a queue, whether they come from a page or a program; so do downloads.
 SEPARATION, DOWNLOADS = "separation", "downloads"
 MAX_DOWNLOADS_AT_ONCE = 2
-# Of events that are the page's own business, and quick.
-OWN = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
+# The page's own business.
+PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
+AT_ONCE = {**PRIVATE, "queue": False}
+# The page that separates in the visitor's own browser, where it was built.
+BROWSER_PAGE = Path(__file__).parent / "browser" / "dist"
+# With these a browser lets that page use more than one thread.
+ISOLATED = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp"}
 
 
 @dataclass(frozen=True)
@@ -41,21 +46,11 @@ class _Output:
     song: gr.State
 
 
-def build_page(name: str, model: UNetSVSModel, folders: ResultFolders, settings: Settings) -> gr.Blocks:
-    """Lays out the page.
-
-    Args:
-        name: folder or Hub id of the checkpoint.
-        model: loaded from it.
-        folders: where the stems are kept.
-        settings: of the operator.
-
-    Returns:
-        The page.
-    """
-    events = PageEvents(SeparationJob(model, settings), folders)
-    seconds = max(1, int(settings.keep_minutes * 60))
-    with gr.Blocks(title="unet-svs: take a song apart", delete_cache=(min(seconds, 60), seconds)) as blocks:
+def build_page(name: str, model: UNetSVSModel, results: Path, settings: Settings) -> gr.Blocks:
+    """Lays out the page of a model with the name of its checkpoint, which keeps stems in the folder of results."""
+    events = PageEvents(SeparationJob(model, settings), results)
+    delete_cache = (min(settings.keep_seconds, 60), settings.keep_seconds)
+    with gr.Blocks(title="unet-svs: take a song apart", delete_cache=delete_cache) as blocks:
         gr.HTML(
             "<header><h1>Take a song apart</h1><p>Drop a song and get its voice and its accompaniment, in full "
             f"length, to play with and to keep. At most {settings.max_minutes:g} minutes and "
@@ -63,18 +58,17 @@ def build_page(name: str, model: UNetSVSModel, folders: ResultFolders, settings:
             f"{settings.keep_minutes:g} minutes.</p>{browser_page_html()}</header>",
             elem_classes="unet-svs-header",
         )
-        given = _input()
-        result = _results(events, model.config.stems)
+        given = _input(events)
+        result = _results(events, model.config.stems, settings)
         with gr.Accordion("What separates here", open=True):
             gr.HTML(checkpoint_html(name, model), elem_id="checkpoint", apply_default_css=False)
         _wire(events, given, result, settings)
         _add_api(events, model.config.stems, settings)
         blocks.unload(events.leave)
-    # The songs' own queue tells how many are ahead; Gradio's has to let them in.
-    return blocks.queue(default_concurrency_limit=MAX_DOWNLOADS_AT_ONCE)
+    return blocks.queue(max_size=settings.queue_size)
 
 
-def _input() -> _Input:
+def _input(events: PageEvents) -> _Input:
     with gr.Tabs(elem_id="given"):
         with gr.Tab("Song file"):
             song = gr.File(label="Song (audio or video, any usual format)", height=142, elem_id="song")
@@ -83,7 +77,7 @@ def _input() -> _Input:
                 sources=["microphone"], type="filepath", label="Record", show_label=False, editable=False
             )
     gr.Examples(
-        examples=[[str(path)] for path in sorted(EXAMPLES.glob("*.ogg"))],
+        examples=[[str(path)] for path in EXAMPLES],
         inputs=[song],
         label="Example (computed by a program: its singer is a synthesiser)",
         api_visibility="private",
@@ -92,14 +86,15 @@ def _input() -> _Input:
     with gr.Row():
         start = gr.Button("Take it apart", variant="primary", elem_id="start", min_width=140)
         cancel = gr.Button("Cancel", interactive=False, elem_id="cancel", min_width=140)
-    status = gr.HTML(message_html("Choose a song, then take it apart."), elem_id="status")
-    recorded = message_html("The recording is there: take it apart.")
-    recording.stop_recording(lambda path: (path, recorded), recording, [song, status], **OWN)
+    welcome = message_html("Choose a song, then take it apart.")
+    status = gr.HTML(welcome, html_template="${value || bar}", bar="", elem_id="status")
+    song.upload(events.uploaded, song, **AT_ONCE)
+    recording.stop_recording(events.recorded, recording, [song, status], **AT_ONCE)
     return _Input(song, start, cancel, status)
 
 
-def _results(events: PageEvents, stems: tuple[str, ...]) -> _Output:
-    song = gr.State(None)
+def _results(events: PageEvents, stems: tuple[str, ...], settings: Settings) -> _Output:
+    song = gr.State(time_to_live=settings.keep_seconds, delete_callback=delete_stems)
     with gr.Column(visible=False, elem_id="result") as column:
         mixer = mixer_component()
         with gr.Row(elem_id="downloads"):
@@ -127,25 +122,25 @@ def _results(events: PageEvents, stems: tuple[str, ...]) -> _Output:
 
 
 def _wire(events: PageEvents, given: _Input, result: _Output, settings: Settings) -> None:
-    buttons = [given.start, given.cancel]
-    begin = given.start.click(lambda: _buttons(busy=True), outputs=buttons, **OWN)
-    separation = begin.then(
+    controls = [given.status, given.start, given.cancel]
+    begin = given.start.click(events.begin, None, controls, **AT_ONCE)
+    check = begin.then(events.check, given.song, given.status, concurrency_limit=None, **PRIVATE)
+    separation = check.success(
         events.separate_for_page,
-        given.song,
+        [given.song, result.song],
         [given.status, result.column, result.mixer, result.song],
+        validator=events.queue,
         concurrency_id=SEPARATION,
-        concurrency_limit=settings.num_visitors,
-        trigger_mode="once",
-        show_progress="hidden",
+        concurrency_limit=settings.concurrency,
+        show_progress="minimal",
+        show_progress_on=[given.status],
         api_visibility="private",
     )
-    separation.success(lambda: _buttons(busy=False), outputs=buttons, **OWN)
-    separation.failure(lambda: _buttons(busy=False), outputs=buttons, **OWN)
-    given.cancel.click(events.cancel, **OWN)
-
-
-def _buttons(busy: bool) -> tuple[gr.Button, gr.Button]:
-    return gr.Button(interactive=not busy), gr.Button(interactive=busy)
+    for ended in (check.failure, separation.success, separation.failure):
+        ended(events.end, given.status, controls, **AT_ONCE)
+    # Said by the page itself, so that it comes before anything else that is told of the end.
+    said = json.dumps([message_html("Cancelled."), *buttons(busy=False)])
+    given.cancel.click(None, None, controls, js=f"() => {said}", cancels=[check, separation])
 
 
 def _add_api(events: PageEvents, stems: tuple[str, ...], settings: Settings) -> None:
@@ -158,9 +153,43 @@ def _add_api(events: PageEvents, stems: tuple[str, ...], settings: Settings) -> 
         [gr.File(label=stem, visible=False) for stem in stems],
         api_name="separate",
         api_description="Takes a song apart and returns a file for each stem: " + ", ".join(stems) + ".",
+        validator=events.queue,
         concurrency_id=SEPARATION,
-        concurrency_limit=settings.num_visitors,
+        concurrency_limit=settings.concurrency,
     )
 
 
-__all__ = ["STATIC", "build_page"]
+def checkpoint_html(name: str, model: UNetSVSModel) -> str:
+    """Which checkpoint separates, and what `unet-svs info` says of it."""
+    # A folder of the operator's machine is nobody's business, its last part is a name.
+    embedded = "the one that comes with unet-svs"
+    shown = embedded if name == DEFAULT_CHECKPOINT else "/".join(name.rstrip("/").split("/")[-2:])
+    rows = [("checkpoint", shown), *describe_checkpoint(name, model)]
+    cells = "".join(f"<tr><th scope='row'>{escape(key)}</th><td>{escape(value)}</td></tr>" for key, value in rows)
+    return f"<table class='unet-svs-checkpoint'><tbody>{cells}</tbody></table>"
+
+
+def browser_page_html() -> str:
+    """The link to the page that separates in the visitor's browser, nothing where it was not built."""
+    if not _browser_page_is_built():
+        return ""
+    return (
+        "<p>Or <a href='browser/' target='_blank'>on your own computer</a>: "
+        "the song is separated in your browser, and nothing is uploaded.</p>"
+    )
+
+
+def browser_page_routes() -> list[Mount]:
+    """Serves that page beside the demo."""
+    return [Mount("/browser", _IsolatedFiles(directory=BROWSER_PAGE, html=True))] if _browser_page_is_built() else []
+
+
+def _browser_page_is_built() -> bool:
+    return (BROWSER_PAGE / "index.html").is_file() and (BROWSER_PAGE / "model" / "onnx" / "separation.json").is_file()
+
+
+class _IsolatedFiles(StaticFiles):
+    def file_response(self, *args, **kwargs):
+        response = super().file_response(*args, **kwargs)
+        response.headers.update(ISOLATED)
+        return response

@@ -1,124 +1,106 @@
-"""What happens at each click and each call of the API."""
+"""What happens at each click and each call of the API, and the words that tell of it."""
 
 from __future__ import annotations
 
+import hashlib
+import os
+import secrets
+import shutil
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 
 import gradio as gr
 from downloads import make_download
+from job import Progress, SeparatedSong, SeparationJob, SongError, clock
 from mixer import file_data, mixer_value
-from progress_bar import message_html, progress_html
-from result_folders import ResultFolders
-from separation_job import Progress, SeparatedSong, SeparationJob, Waiting
-from song_check import SongError
-from spectrogram_pictures import draw_pictures
+from pictures import draw_pictures
 
+EXAMPLES = sorted((Path(__file__).parent / "examples").glob("*.ogg"))
 # Lossless, half the size of WAV, and decoded sample for sample by browsers.
 MIXER_FORMAT = "flac"
 NO_SONG = "There is no song yet: drop one, record one or pick the example."
+FULL = "There are too many visitors now: please try again in some minutes."
+# From here on the end is too near for an estimate to mean anything.
+SOON_SECONDS = 2
 
 
 class PageEvents:
-    """What the page does.
+    """The events of the page and of the API; the stems are kept in `root`, those of each song in their own folder."""
 
-    Args:
-        job: that separates.
-        folders: where the stems are kept.
-    """
+    def __init__(self, job: SeparationJob, root: Path):
+        self.job, self.root = job, root
+        self.uploads = Uploads()
 
-    def __init__(self, job: SeparationJob, folders: ResultFolders):
-        self.job, self.folders = job, folders
-        self._cancelled: dict[str, threading.Event] = {}
+    def uploaded(self, song: str, request: gr.Request) -> None:
+        self.uploads.add(request.session_hash, song)
 
-    def separate_for_page(self, song: str | None, request: gr.Request) -> Iterator[tuple]:
-        """A visitor's song.
+    def recorded(self, recording: str, request: gr.Request) -> tuple[str, str]:
+        self.uploads.add(request.session_hash, recording)
+        return recording, message_html("The recording is there: take it apart.")
 
-        Args:
-            song: file of the song.
-            request: of the visitor.
+    def begin(self) -> tuple:
+        # The bar shows as long as there is no value: whatever comes late can set the bar alone.
+        return gr.update(value="", bar=progress_html(Progress())), *buttons(busy=True)
 
-        Yields:
-            The status line, the column of results, the mixer's value and what can be downloaded.
-
-        Raises:
-            gr.Error: in plain words, a song that cannot be taken apart.
-        """
-        folder = self.folders.new()
-        cancelled = self._cancelled[request.session_hash] = threading.Event()
+    def check(self, song: str | None) -> Iterator:
+        """Looks at a visitor's song before it queues, so that nobody waits for nothing."""
         try:
-            with closing(self._steps(song, folder, MIXER_FORMAT)) as steps:
+            for _ in self.job.check(_given(song)):
+                yield gr.skip()
+        except SongError as error:
+            yield message_html(str(error), error=True)
+            raise gr.Error(str(error), print_exception=False) from None
+        yield gr.update(bar=waiting_html())
+
+    def queue(self, song: str | None, _, request: gr.Request) -> tuple[dict, dict]:
+        """Called as a song enters the queue: Gradio's validators are."""
+        if song is not None:
+            self.uploads.begin_waiting(request.session_hash, song)
+        return gr.validate(True, ""), gr.validate(True, "")
+
+    def separate_for_page(self, song: str | None, previous: SeparatedSong | None, request: gr.Request) -> Iterator:
+        """Yields the status line, the column of results, the mixer's value and what can be downloaded."""
+        unchanged = (gr.skip(),) * 3
+        try:
+            with closing(self._steps(song, MIXER_FORMAT, _owner(request), request)) as steps:
                 for step in steps:
-                    if cancelled.is_set():
-                        break
-                    if isinstance(step, SeparatedSong):
-                        yield self._result(step, folder, request.session_hash)
-                        return
-                    yield progress_html(step), gr.skip(), gr.skip(), gr.skip()
-            self.folders.delete(folder)
-            yield message_html("Cancelled."), gr.skip(), gr.skip(), gr.skip()
-        except gr.Error as error:
-            self.folders.delete(folder)
-            yield message_html(str(error.message), error=True), gr.skip(), gr.skip(), gr.skip()
-            raise
-        except BaseException:
-            self.folders.delete(folder)
-            raise
-        finally:
-            self._cancelled.pop(request.session_hash, None)
+                    if isinstance(step, Progress):
+                        yield gr.update(bar=progress_html(step)), *unchanged
+                    else:
+                        result = step
+                        n_fft = self.job.model.config.n_fft
+                        pictures = draw_pictures(result.stems, result.mask, result.num_samples, n_fft, result.folder)
+        except SongError as error:
+            yield message_html(str(error), error=True), *unchanged
+            raise gr.Error(str(error), print_exception=False) from None
+        delete_stems(previous)
+        result = replace(result, mask=None)
+        yield message_html(_summary(result)), gr.update(visible=True), mixer_value(result, pictures), result
 
-    def cancel(self, request: gr.Request) -> None:
-        """Ends a visitor's separation at its next step; the page then says so itself.
-
-        Args:
-            request: of the visitor.
-        """
-        # Gradio's own `cancels` would answer beside the separation, so that either could have the last word.
-        if cancelled := self._cancelled.get(request.session_hash):
-            cancelled.set()
-
-    def separate_for_api(self, song: str | None, format: str) -> Iterator[tuple]:
-        """A program's song.
-
-        Args:
-            song: file of the song.
-            format: ending of the stems' files.
-
-        Yields:
-            Nothing new until, in the end, one file for each stem.
-
-        Raises:
-            gr.Error: in plain words, a song that cannot be taken apart.
-        """
-        folder = self.folders.new()
-        waiting = (gr.skip(),) * len(self.job.model.config.stems)
+    def separate_for_api(self, song: str | None, format: str, request: gr.Request) -> Iterator[tuple]:
+        """Yields nothing new until, in the end, one file for each stem; Gradio deletes them in time."""
         try:
-            for step in self._steps(song, folder, format):
-                yield tuple(map(str, step.stems.values())) if isinstance(step, SeparatedSong) else waiting
-        except BaseException:
-            self.folders.delete(folder)
-            raise
+            with closing(self._steps(song, format, "", request)) as steps:
+                for step in steps:
+                    if isinstance(step, Progress):
+                        yield (gr.skip(),) * len(self.job.model.config.stems)
+                    else:
+                        paths = tuple(map(str, step.stems.values()))
+        except SongError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+        yield paths
+
+    def end(self, status: str) -> tuple:
+        """Sets the buttons back; a run of which nothing was said never began, because the queue was full."""
+        return gr.skip() if status else message_html(FULL, error=True), *buttons(busy=False)
 
     def download(self, song: SeparatedSong | None, which: str, format: str) -> dict:
-        """Makes the file that a visitor asks for.
-
-        Args:
-            song: whose stems are on the disk.
-            which: stem, or all.
-            format: ending of the file.
-
-        Returns:
-            What the page needs to save it.
-
-        Raises:
-            gr.Error: in plain words, why not.
-        """
-        if song is None:
-            raise gr.Error(NO_SONG, print_exception=False)
+        """Makes the file that a visitor asks for, and says what the page needs to save it."""
         try:
             path = make_download(song, which, format)
         except SongError as error:
@@ -127,26 +109,121 @@ class PageEvents:
         return {"name": path.name, "file": file_data(path), "asked": time.time_ns()}
 
     def leave(self, request: gr.Request) -> None:
-        """Deletes what a page has when it is closed.
+        """Deletes what a page has when it is closed."""
+        self.uploads.leave(request.session_hash)
+        for folder in self.root.glob(f"{_owner(request)}*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
-        Args:
-            request: of the visitor.
-        """
-        self.folders.forget(request.session_hash)
-
-    def _result(self, song: SeparatedSong, folder: Path, visitor: str) -> tuple:
-        pictures = draw_pictures(song.stems, song.mask, song.num_samples, self.job.model.config.n_fft, folder)
-        song = replace(song, mask=None)
-        self.folders.give(folder, visitor)
-        return message_html(_summary(song)), gr.Column(visible=True), mixer_value(song, pictures), song
-
-    def _steps(self, song: str | None, folder: Path, format: str) -> Iterator[Waiting | Progress | SeparatedSong]:
-        if song is None:
-            raise gr.Error(NO_SONG, print_exception=False)
+    def _steps(
+        self, song: str | None, format: str, owner: str, request: gr.Request
+    ) -> Iterator[Progress | SeparatedSong]:
+        """Separates to a folder whose name nobody can guess; after an error, or if this is closed early, it goes."""
+        path = _given(song)
+        self.uploads.end_waiting(request.session_hash, song)
+        folder = self.root / f"{owner}{secrets.token_hex(16)}"
+        folder.mkdir(mode=0o700)
         try:
-            yield from self.job.run(Path(song), folder, format)
-        except SongError as error:
-            raise gr.Error(str(error), print_exception=False) from None
+            with closing(self.job.run(path, folder, format)) as steps:
+                for step in steps:
+                    self.uploads.keep_waiting()
+                    yield step
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+
+class Uploads:
+    """The visitors' files, which Gradio deletes when they are old enough, but not while they wait in the queue."""
+
+    def __init__(self):
+        self._of_pages: dict[str, set[str]] = {}
+        self._waiting: list[tuple[str, str]] = []
+        self._lock = threading.Lock()
+
+    def add(self, visitor: str, path: str) -> None:
+        """Remembers what goes with the visitor's page."""
+        if Path(path).name not in [example.name for example in EXAMPLES]:
+            with self._lock:
+                self._of_pages.setdefault(visitor, set()).add(path)
+
+    def begin_waiting(self, visitor: str, path: str) -> None:
+        with self._lock:
+            self._waiting.append((visitor, path))
+        self.keep_waiting()
+
+    def end_waiting(self, visitor: str, path: str) -> None:
+        """Forgets the song whose turn it is, and those before it: they have left the queue, which keeps its order."""
+        with self._lock:
+            if (visitor, path) in self._waiting:
+                del self._waiting[: self._waiting.index((visitor, path)) + 1]
+
+    def keep_waiting(self) -> None:
+        """Makes those that wait young again; each step of a song does, and none waits where none is separated."""
+        with self._lock:
+            for _, path in self._waiting:
+                with suppress(FileNotFoundError):
+                    os.utime(path)
+
+    def leave(self, visitor: str) -> None:
+        with self._lock:
+            self._waiting = [(other, path) for other, path in self._waiting if other != visitor]
+            left = self._of_pages.pop(visitor, set())
+            # Gradio stores the same file of two visitors once.
+            needed = {path for _, path in self._waiting}.union(*self._of_pages.values())
+            for path in left - needed:
+                Path(path).unlink(missing_ok=True)
+
+
+def delete_stems(song: SeparatedSong | None) -> None:
+    if song is not None:
+        shutil.rmtree(song.folder, ignore_errors=True)
+
+
+def buttons(busy: bool) -> tuple[dict, dict]:
+    """Start and cancel."""
+    return gr.update(interactive=not busy), gr.update(interactive=busy)
+
+
+def message_html(text: str, error: bool = False) -> str:
+    """A sentence in the status line, as an alert where something went wrong."""
+    role, live = ("alert", "assertive") if error else ("status", "polite")
+    return _status(escape(text), "", role, live)
+
+
+def waiting_html() -> str:
+    """Gradio shows the place in the queue beside it."""
+    return _status("Waiting for its turn…", _bar(""), live="polite")
+
+
+def progress_html(progress: Progress) -> str:
+    """A bar with the time that is left."""
+    done, total = progress.done_seconds, progress.total_seconds
+    if not done:
+        return _status("Listening to the song…", _bar(""))
+    if total is None:
+        return _status(f"Separating: {clock(done)} done.", _bar(""))
+    bar = _bar(f" max='{total:.2f}' value='{done:.2f}'")
+    if done >= total:
+        return _status("Writing the stems…", bar)
+    return _status(f"Separating: {clock(done)} of {clock(total)}, {_left(progress.left_seconds)}.", bar)
+
+
+def _status(text: str, bar: str, role: str = "status", live: str = "off") -> str:
+    return f"<div class='unet-svs-status' role='{role}' aria-live='{live}'><p>{text}</p>{bar}</div>"
+
+
+def _bar(attributes: str) -> str:
+    return f"<progress aria-label='Progress of the separation'{attributes}></progress>"
+
+
+def _left(seconds: float | None) -> str:
+    if seconds is None:
+        return "time left unknown yet"
+    if seconds < SOON_SECONDS:
+        return "a moment left"
+    if seconds < 90:
+        return f"about {round(seconds)} s left"
+    return f"about {round(seconds / 60)} min left"
 
 
 def _summary(song: SeparatedSong) -> str:
@@ -155,4 +232,12 @@ def _summary(song: SeparatedSong) -> str:
     return f"Done. All stems were made quieter by a factor of {song.scale:.3f}, or they would clip."
 
 
-__all__ = ["PageEvents"]
+def _given(song: str | None) -> Path:
+    if song is None:
+        raise SongError(NO_SONG)
+    return Path(song)
+
+
+def _owner(request: gr.Request) -> str:
+    """A page's part in the names of its folders, which says nothing of the session to others."""
+    return hashlib.sha256(str(request.session_hash).encode()).hexdigest()[:16]

@@ -11,17 +11,7 @@ from modeling_unet_svs import DEFAULT_CHECKPOINT
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of the page; `README.md` lists their environment variables.
-
-    Attributes:
-        model: folder or Hub id of the checkpoint.
-        device: "auto", "cpu", "cuda" or "mps".
-        max_megabytes: size of the largest file that may be uploaded, in 10^6 bytes.
-        max_minutes: length of the longest stereo song; each further pair of channels counts like another song.
-        concurrency: songs that are separated at the same time.
-        queue_size: visitors that may wait; those beyond are asked to come back later.
-        keep_minutes: after which stems and uploads are deleted, also where the page is still open.
-    """
+    """The table in `README.md` says what each of them does."""
 
     model: str = DEFAULT_CHECKPOINT
     device: str = "auto"
@@ -33,17 +23,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
-        """Reads the variables `UNET_SVS_MODEL`, `UNET_SVS_DEVICE` and so on; those that are not set keep the default.
-
-        Args:
-            environment: names and values.
-
-        Returns:
-            The settings.
-
-        Raises:
-            ValueError: a value that is no positive number where one is needed.
-        """
+        """Reads `UNET_SVS_MODEL` and so on; a variable that is not set, or is empty, leaves the default."""
         return cls(
             model=environment.get("UNET_SVS_MODEL") or cls.model,
             device=environment.get("UNET_SVS_DEVICE") or cls.device,
@@ -56,27 +36,21 @@ class Settings:
 
     @property
     def max_bytes(self) -> int:
-        """Size of the largest upload in bytes."""
         return int(self.max_megabytes * 1e6)
 
     @property
-    def num_visitors(self) -> int:
-        """Those whose songs are separated and those who wait; one more, who is told that it is full."""
-        return self.concurrency + self.queue_size + 1
+    def keep_seconds(self) -> int:
+        return max(1, int(self.keep_minutes * 60))
 
 
 def _positive(environment: Mapping[str, str], name: str, default: float, whole: bool = False) -> float:
     text = environment.get(name)
     if not text:
         return default
-    kind = "whole number" if whole else "number"
     try:
         value = int(text) if whole else float(text)
     except ValueError:
-        raise ValueError(f"{name} is {text!r}: use a positive {kind}.") from None
+        value = 0
     if not 0 < value < float("inf"):
-        raise ValueError(f"{name} is {text!r}: use a positive {kind}.")
+        raise ValueError(f"{name} is {text!r}: use a positive {'whole number' if whole else 'number'}.")
     return value
-
-
-__all__ = ["Settings"]

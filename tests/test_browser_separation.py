@@ -168,13 +168,13 @@ def test_the_demo_serves_the_page_and_links_to_it_where_it_was_built(built, site
 
     from . import space_server  # noqa: F401 -- puts the demo's folder on the path
 
-    import browser_page  # isort: skip
+    from page import browser_page_html, browser_page_routes  # isort: skip
 
-    monkeypatch.setattr(browser_page, "BUILT", tmp_path)
-    assert browser_page.browser_page_html() == "" and browser_page.browser_page_routes() == []
-    monkeypatch.setattr(browser_page, "BUILT", built)
-    assert "href='browser/'" in browser_page.browser_page_html()
-    answer = TestClient(Starlette(routes=browser_page.browser_page_routes())).get("/browser/")
+    monkeypatch.setattr("page.BROWSER_PAGE", tmp_path)
+    assert browser_page_html() == "" and browser_page_routes() == []
+    monkeypatch.setattr("page.BROWSER_PAGE", built)
+    assert "href='browser/'" in browser_page_html()
+    answer = TestClient(Starlette(routes=browser_page_routes())).get("/browser/")
     assert "Take a song apart" in answer.text
     # Without these two a browser gives the network one thread.
     assert answer.headers["cross-origin-opener-policy"] == "same-origin"

@@ -435,22 +435,22 @@ class TestTheDemo:
         pytest.importorskip("gradio")
         from . import space_server  # noqa: F401
 
-        import separation_job  # isort:skip
+        from job import SeparationJob  # isort:skip
         from settings import Settings  # isort:skip
 
-        monkeypatch.setattr(separation_job, "STALL_SECONDS", 3)
-        monkeypatch.setattr(separation_job, "TICK_SECONDS", 0.05)
-        return separation_job.SeparationJob(model, Settings())
+        monkeypatch.setattr("job.STALL_SECONDS", 3)
+        monkeypatch.setattr("job.TICK_SECONDS", 0.05)
+        return SeparationJob(model, Settings())
 
     @pytest.mark.parametrize("where", ["check_song", "separate_file"])
     def test_a_decoder_that_hangs_is_given_up_and_the_next_song_has_its_turn(self, job, tmp_path, monkeypatch, where):
-        import separation_job
+        from job import SongError
 
         song = write_song(tmp_path / "song.wav", noise(2, RATE), RATE)
         ended = threading.Event()
         with monkeypatch.context() as patch:
-            patch.setattr(separation_job, where, lambda *_, **__: ended.wait(60))
-            with pytest.raises(separation_job.SongError, match="keeps the decoder busy"):
+            patch.setattr(f"job.{where}", lambda *_, **__: ended.wait(60))
+            with pytest.raises(SongError, match="keeps the decoder busy"):
                 list(job.run(song, tmp_path / "out", "flac"))
         *_, result = job.run(song, tmp_path / "out", "flac")
         assert all(path.exists() for path in result.stems.values())
@@ -459,11 +459,11 @@ class TestTheDemo:
         assert len(result.stems) == 2
 
     def test_a_full_disk_is_said_in_one_sentence(self, job, tmp_path):
-        import separation_job
+        from job import SongError
 
         song = write_song(tmp_path / "song.wav", noise(2, 10 * RATE), RATE)
         with disk_of(tmp_path / "disk", 300) as disk:
-            with pytest.raises(separation_job.SongError) as error:
+            with pytest.raises(SongError) as error:
                 list(job.run(song, disk / "out", "flac"))
             assert "\n" not in str(error.value)
             assert files_of(disk) == []

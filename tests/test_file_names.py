@@ -22,7 +22,7 @@ pytest.importorskip("gradio")
 from .space_server import SPACE  # noqa: E402, F401
 
 from downloads import make_download  # noqa: E402  isort:skip
-from separation_job import SeparationJob  # noqa: E402  isort:skip
+from job import SeparationJob  # noqa: E402  isort:skip
 from settings import Settings  # noqa: E402  isort:skip
 
 RATE = 16_000

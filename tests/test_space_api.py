@@ -22,6 +22,7 @@ from .space_server import Server, running_demo
 pytest.importorskip("gradio")
 from gradio_client import Client, handle_file  # noqa: E402
 from gradio_client.exceptions import AppError  # noqa: E402
+from gradio_client.utils import QueueError  # noqa: E402
 
 RATE = 44_100
 NUM_CLIENTS = 16
@@ -127,6 +128,43 @@ def test_a_cancelled_song_leaves_nothing_and_the_next_one_is_separated(demo, tmp
     assert wait_until(lambda: set(demo.results) == before)
     short = write_song(tmp_path / "short.wav", noise(1, 8_000), 8_000)
     assert len(client.predict(handle_file(short), api_name="/separate")) == 2
+
+
+@pytest.fixture
+def busy_demo(checkpoint, tmp_path_factory):
+    """Two may wait, and what is two seconds old is deleted."""
+    limits = {"UNET_SVS_QUEUE_SIZE": "2", "UNET_SVS_KEEP_MINUTES": "0.034", "UNET_SVS_MAX_MINUTES": "60"}
+    with running_demo(checkpoint, tmp_path_factory.mktemp("busy"), **limits) as server:
+        yield server
+
+
+def test_songs_wait_in_order_for_longer_than_uploads_are_kept_and_one_too_many_is_refused(busy_demo, tmp_path):
+    hour = np.zeros((1, 59 * 60 * 8_000), np.float32)
+    hour[:, :8_000] = noise(1, 8_000)
+    long = handle_file(write_song(tmp_path / "long.flac", hour, 8_000))
+    short = [handle_file(write_song(tmp_path / f"{name}.wav", noise(1, 8_000), 8_000)) for name in "abc"]
+    client = connect(busy_demo, tmp_path)
+    running = client.submit(long, api_name="/separate")
+    assert wait_until(lambda: running.outputs())
+    waiting = []
+    for song in short[:2]:
+        waiting.append(client.submit(song, api_name="/separate"))
+        assert wait_until(lambda: waiting[-1].status().rank is not None)
+    assert [job.status().rank for job in waiting] == [0, 1]
+    with pytest.raises(QueueError, match="Queue is full"):
+        client.predict(short[2], api_name="/separate")
+
+    def uploads() -> set[str]:
+        return {path.name for path in busy_demo.folder.rglob("*.wav") if path.parent.parent == busy_demo.folder}
+
+    # The one that was refused is not needed any more.
+    assert wait_until(lambda: "c.wav" not in uploads()) and uploads() == {"a.wav", "b.wav"}
+    assert not running.done()
+    waiting[0].cancel()
+    assert wait_until(lambda: waiting[1].status().rank == 0)
+    running.cancel()
+    assert [Path(path).name for path in waiting[1].result()] == ["b - vocals.wav", "b - accompaniment.wav"]
+    assert wait_until(lambda: uploads() == set())
 
 
 def test_sixteen_clients_at_once_are_served_in_turn_each_with_its_own_song_and_memory_is_bounded(demo, tmp_path):

@@ -275,6 +275,15 @@ def test_a_separation_is_cancelled_and_the_page_goes_on(browser, demo, song, tmp
         assert "of 13:20, " in page.locator("#status").inner_text()
         assert page.locator("#start").is_disabled()
         assert_accessible(page, ("#status",))
+        with opened(browser, demo) as other:
+            upload(other, song)
+            other.click("#start")
+            other.wait_for_selector("#status :text('queue: 1/1')")
+            assert other.locator("#status p").inner_text() == "Waiting for its turn…"
+            assert_accessible(other, ("#status",))
+            other.click("#cancel")
+            other.wait_for_selector("#status :text('Cancelled.')")
+            other.wait_for_selector("#start:enabled")
         place = page.locator("#cancel").bounding_box()
         page.click("#cancel")
         page.wait_for_selector("#status :text('Cancelled.')")
@@ -305,11 +314,11 @@ def test_what_is_recorded_is_taken_apart(browser, demo):
         assert page.evaluate("unetSvsMixer.transport.duration") > 1
 
 
-def test_the_stems_go_when_the_page_is_closed(browser, demo, song):
+def test_song_and_stems_go_when_the_page_is_closed(browser, demo, song):
     with separated(browser, demo, song) as page:
-        assert len(demo.results) >= 1
+        assert len(demo.results) >= 1 and list(demo.folder.rglob(song.name))
         page.close()
-        assert wait_until(lambda: demo.results == [])
+        assert wait_until(lambda: demo.results == [] and not list(demo.folder.rglob(song.name)))
 
 
 def test_a_page_that_is_closed_stops_its_separation(browser, demo, song, tmp_path):

@@ -7,7 +7,6 @@ import os
 import re
 import sys
 import threading
-import time
 import wave
 import zipfile
 from pathlib import Path
@@ -25,14 +24,11 @@ from .space_server import SPACE
 gr = pytest.importorskip("gradio")
 
 from downloads import make_download  # noqa: E402
-from gpu import on_gpu  # noqa: E402
-from mask_record import MAX_MOMENTS, MaskRecorder, RecordedMask  # noqa: E402
-from picture_rows import NUM_ROWS, row_edges  # noqa: E402
-from result_folders import ResultFolders  # noqa: E402
-from separation_job import Progress, SeparatedSong, SeparationJob, Waiting, song_name  # noqa: E402
+from job import Progress, SeparatedSong, SeparationJob, SongError, check_song, on_gpu, song_name  # noqa: E402
+from page import build_page  # noqa: E402
+from page_events import PageEvents, Uploads  # noqa: E402
+from pictures import MAX_MOMENTS, NUM_COLUMNS, NUM_ROWS, MaskRecorder, RecordedMask, draw_pictures, row_edges  # noqa: E402
 from settings import Settings  # noqa: E402
-from song_check import SongError, check_song  # noqa: E402
-from spectrogram_pictures import NUM_COLUMNS, draw_pictures  # noqa: E402
 
 RATE = 16_000
 STREAMINFO_LENGTH = slice(21, 26)
@@ -180,7 +176,7 @@ def test_stems_keep_length_rate_and_channels_and_add_up(model, tmp_path, rate, c
 
 
 def test_progress_only_grows_and_tells_the_time_left(model, tmp_path, monkeypatch):
-    monkeypatch.setattr("separation_job.TICK_SECONDS", 0.001)
+    monkeypatch.setattr("job.TICK_SECONDS", 0.001)
     song = write_song(tmp_path / "song.wav", noise(2, 30 * RATE), RATE)
     *steps, _ = SeparationJob(model, Settings()).run(song, tmp_path / "out", "wav")
     done = [step.done_seconds for step in steps]
@@ -202,22 +198,6 @@ def test_a_cancelled_song_ends_its_worker_and_frees_its_place(model, tmp_path):
     assert not list(tmp_path.glob("out/*"))
 
 
-def test_songs_have_their_turn_in_order_and_see_how_many_are_ahead(model, tmp_path, monkeypatch):
-    monkeypatch.setattr("separation_job.TICK_SECONDS", 0.001)
-    job = SeparationJob(model, Settings(concurrency=1, queue_size=2))
-    song = write_song(tmp_path / "song.wav", noise(1, 20 * 8_000), 8_000)
-    first, second, third, fourth = (job.run(song, tmp_path / str(index), "wav") for index in range(4))
-    assert isinstance(next(first), Progress)
-    assert (next(second), next(third)) == (Waiting(1), Waiting(2))
-    with pytest.raises(SongError, match="There are too many visitors now"):
-        next(fourth)
-    second.close()
-    assert next(third) == Waiting(1)
-    assert isinstance(list(first)[-1], SeparatedSong)
-    assert isinstance(next(third), Progress)
-    assert isinstance(list(third)[-1], SeparatedSong)
-
-
 def test_a_worker_that_fails_is_one_sentence_and_the_next_song_is_separated(model, tmp_path, monkeypatch):
     def fail(*args, **kwargs):
         raise RuntimeError("out of memory at 0x1234")
@@ -225,7 +205,7 @@ def test_a_worker_that_fails_is_one_sentence_and_the_next_song_is_separated(mode
     song = write_song(tmp_path / "song.wav", noise(1, 8_000), 8_000)
     job = SeparationJob(model, Settings())
     with monkeypatch.context() as patched:
-        patched.setattr("separation_job.separate_file", fail)
+        patched.setattr("job.separate_file", fail)
         with pytest.raises(SongError, match="^Something went wrong here while the song was taken apart") as caught:
             list(job.run(song, tmp_path / "out", "wav"))
         assert "0x1234" not in str(caught.value)
@@ -363,19 +343,76 @@ def test_long_and_strange_names_make_names_of_files(tmp_path):
     assert song_name(Path(" .wav")) == "song"
 
 
-def test_folders_go_with_their_page_with_the_next_song_and_with_time(tmp_path):
-    folders = ResultFolders(tmp_path / "results", keep_seconds=60)
-    first, second, other = folders.new(), folders.new(), folders.new()
-    assert len(first.name) == 32 and first.stat().st_mode & 0o077 == 0
-    folders.give(first, "page")
-    folders.give(other, "other page")
-    folders.give(second, "page")
-    assert not first.exists() and second.exists() and other.exists()
-    folders.forget("page")
-    folders.forget(None)
-    assert not second.exists() and other.exists()
-    old = time.time() - 61
-    os.utime(other, (old, old))
-    fresh = folders.new()
-    folders.sweep()
-    assert not other.exists() and fresh.exists()
+@pytest.fixture
+def events(model, tmp_path) -> PageEvents:
+    (tmp_path / "results").mkdir()
+    return PageEvents(SeparationJob(model, Settings()), tmp_path / "results")
+
+
+def visitor(name: str) -> gr.Request:
+    return gr.Request(session_hash=name)
+
+
+def separated_for(events: PageEvents, name: str, song: Path, previous: SeparatedSong | None = None) -> SeparatedSong:
+    *_, (_, _, _, result) = events.separate_for_page(str(song), previous, visitor(name))
+    return result
+
+
+def test_stems_go_with_their_page_and_with_the_next_song(events, tmp_path):
+    song = write_song(tmp_path / "song.wav", noise(1, RATE), RATE)
+    first = separated_for(events, "page", song)
+    assert first.folder.parent == events.root and len(first.folder.name) == 48
+    assert first.folder.stat().st_mode & 0o077 == 0
+    other = separated_for(events, "other page", song)
+    *_, paths = events.separate_for_api(str(song), "wav", visitor("program"))
+    second = separated_for(events, "page", song, previous=first)
+    assert not first.folder.exists() and second.folder.exists()
+    events.leave(visitor("page"))
+    events.leave(visitor("program"))
+    assert not second.folder.exists() and other.folder.exists()
+    assert all(Path(path).exists() for path in paths)
+
+
+def test_stems_go_with_time(events, model, tmp_path):
+    settings = Settings(keep_minutes=2)
+    page = build_page("small", model, events.root, settings)
+    (state,) = [block for block in page.blocks.values() if isinstance(block, gr.State)]
+    assert state.time_to_live == 120 and page.delete_cache == (60, 120)
+    song = separated_for(events, "page", write_song(tmp_path / "song.wav", noise(1, RATE), RATE))
+    state.delete_callback(song)
+    state.delete_callback(None)
+    assert not song.folder.exists()
+
+
+def test_uploads_stay_while_they_wait_and_go_with_the_last_page_that_has_them(tmp_path):
+    uploads = Uploads()
+    paths = [str(write_song(tmp_path / f"{name}.wav", noise(1, 99), RATE)) for name in "abc"]
+
+    def ages() -> list[bool]:
+        return [os.stat(path).st_mtime < 1 for path in paths]
+
+    for path in paths:
+        uploads.begin_waiting("program", path)
+        os.utime(path, (0, 0))
+    uploads.keep_waiting()
+    assert ages() == [False] * 3
+    # The second one's turn: the first has been cancelled.
+    uploads.end_waiting("program", paths[1])
+    for path in paths:
+        os.utime(path, (0, 0))
+    uploads.keep_waiting()
+    assert ages() == [True, True, False]
+    for page in ("one", "two"):
+        uploads.add(page, paths[0])
+    uploads.add("one", paths[2])
+    uploads.leave("one")
+    assert all(Path(path).exists() for path in paths)
+    uploads.leave("program")
+    uploads.leave("two")
+    assert [Path(path).exists() for path in paths] == [False, True, True]
+    uploads.leave("nobody")
+
+
+def test_a_run_of_which_nothing_was_said_means_that_the_queue_was_full(events):
+    assert "There are too many visitors now" in events.end("")[0]
+    assert events.end("Cancelled.")[0] == gr.skip()

@@ -20,8 +20,8 @@ from ..conftest import ROOT
 from .seeds import AUDIO_KINDS, MODEL_FILES
 
 sys.path.append(str(ROOT / "space"))
+from job import SongError, check_song  # noqa: E402
 from settings import Settings  # noqa: E402
-from song_check import SongError, check_song  # noqa: E402
 
 READ, REFUSED = "read", "refused in one line"
 LONGEST_LINE = 600

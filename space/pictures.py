@@ -1,21 +1,29 @@
-"""Pictures of what the network did: mixture, stems and mask, column by column on one time axis."""
+"""Pictures of what the network did: mixture, stems and mask, column by column on one time axis.
+
+Their rows go from low to high frequencies in equal steps of pitch.
+"""
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from mask_record import RecordedMask
-from picture_rows import NUM_ROWS, mean_between, row_edges
+import torch
 from PIL import Image
 
+from modeling_unet_svs import UNetSVSModel
 from modeling_unet_svs.audio_reading import AudioReader
 from modeling_unet_svs.separation import SampleQueue
 
-NUM_COLUMNS = 1000
+NUM_ROWS, NUM_COLUMNS = 160, 1000
+LOWEST_HZ, HIGHEST_HZ = 50.0, 20_000.0
+# Of the mask, whatever the length of the song.
+MAX_MOMENTS = 4000
 # Frames that are averaged in a column at most: a long song costs no more than a short one.
 MAX_FRAMES_PER_COLUMN = 3
 RANGE_DB = 80.0
@@ -37,25 +45,98 @@ class Pictures:
     ticks: dict[int, float]
 
 
+@dataclass(frozen=True)
+class RecordedMask:
+    """What share of each tone the network gave to its first source.
+
+    Attributes:
+        moments: `(NUM_ROWS, num_moments)`, lowest frequency first.
+        first_seconds: where in the song the first moment is.
+        step_seconds: from one moment to the next.
+    """
+
+    moments: np.ndarray
+    first_seconds: float
+    step_seconds: float
+
+    def at(self, seconds: np.ndarray) -> np.ndarray:
+        """The mask at some times, `(NUM_ROWS, num_times)`."""
+        index = np.rint((seconds - self.first_seconds) / self.step_seconds).astype(int)
+        return self.moments[:, np.clip(index, 0, self.moments.shape[1] - 1)]
+
+
+class MaskRecorder:
+    """Keeps the masks of one song, which is separated with `model` in the place of the network, small as they pass."""
+
+    def __init__(self, network: UNetSVSModel, sampling_rate: int, num_channels: int, num_samples: int):
+        config = network.config
+        self._config, self._network = config, network
+        self._num_groups = math.ceil(num_channels / config.num_channels)
+        num_frames = num_samples * config.sampling_rate / sampling_rate / config.hop_length
+        self._per_moment = max(1, math.ceil(num_frames / MAX_MOMENTS))
+        self._edges = row_edges(sampling_rate) * config.n_fft / config.sampling_rate
+        self._moments: list[np.ndarray] = []
+        self._num_calls = self._num_frames = 0
+        # The same weights, which other songs may use at the same time; only what they estimate passes by here.
+        self.model = copy.copy(network)
+        self.model.estimate_masks = self._estimate_masks
+
+    def _estimate_masks(self, magnitude: torch.Tensor) -> torch.Tensor:
+        masks = self._network.estimate_masks(magnitude)
+        # A song of more channels than the network has comes in groups, of which one is enough to see.
+        if self._num_calls % self._num_groups == 0:
+            context = self._config.context_frames
+            kept = masks[:, 0, ..., context : masks.shape[-1] - context].mean(dim=1)
+            frames = kept.movedim(-1, 1).flatten(0, 1).float().cpu().numpy()
+            for frame in mean_between(frames, self._edges):
+                self._add(frame)
+        self._num_calls += 1
+        return masks
+
+    def _add(self, frame: np.ndarray) -> None:
+        share = frame / self._per_moment
+        if self._num_frames % self._per_moment == 0:
+            self._moments.append(share)
+        else:
+            self._moments[-1] += share
+        self._num_frames += 1
+
+    def recorded(self) -> RecordedMask:
+        config = self._config
+        # The first frame begins before the song, so that it is one step long within it.
+        first = config.hop_length - config.n_fft / 2 + (self._per_moment - 1) / 2 * config.hop_length
+        moments = np.stack(self._moments, axis=1).astype(np.float16) if self._moments else np.zeros((NUM_ROWS, 1))
+        step = self._per_moment * config.hop_length
+        return RecordedMask(moments, first / config.sampling_rate, step / config.sampling_rate)
+
+
+def row_edges(sampling_rate: int) -> np.ndarray:
+    """Where rows begin and end: `NUM_ROWS + 1` frequencies in Hz."""
+    highest = min(HIGHEST_HZ, sampling_rate / 2)
+    return np.geomspace(min(LOWEST_HZ, highest / 4), highest, NUM_ROWS + 1)
+
+
+def mean_between(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Mean of bins, `(..., num_bins)`, between edges in bins, ascending: `(..., num_rows)`.
+
+    Each bin is taken to be as wide as it is: a row narrower than a bin has what the bin has, one that is wider has the
+    mean of all its bins, and one above all bins has 0.
+    """
+    num_bins = values.shape[-1]
+    places = np.clip(edges + 0.5, 0, num_bins)
+    whole = np.minimum(places.astype(int), num_bins - 1)
+    below = np.cumsum(values, axis=-1, dtype=np.float64) - values
+    sums = np.diff(below[..., whole] + (places - whole) * values[..., whole])
+    widths = np.broadcast_to(np.diff(places), sums.shape)
+    return np.divide(sums, widths, out=np.zeros_like(sums), where=widths > 0)
+
+
 def draw_pictures(
     stems: Mapping[str, Path], mask: RecordedMask, num_samples: int, n_fft: int, folder: Path
 ) -> Pictures:
-    """Draws the spectrograms of the stems and of their sum, and the mask.
+    """Draws the spectrograms of the stems and of their sum, and the mask, to PNGs in a folder.
 
     Time and memory do not grow with the song, but for its being read once.
-
-    Args:
-        stems: files of equal length.
-        mask: that the network gave.
-        num_samples: of each stem.
-        n_fft: window length in samples.
-        folder: for the pictures.
-
-    Returns:
-        The pictures.
-
-    Raises:
-        AudioFileError: a stem cannot be read.
     """
     with ExitStack() as stack:
         readers = [stack.enter_context(AudioReader(path)) for path in stems.values()]
@@ -144,6 +225,3 @@ def _save(values: np.ndarray, path: Path) -> Path:
     image.putpalette(np.rint(np.stack(palette, axis=1)).astype(np.uint8).reshape(-1).tolist())
     image.save(path, optimize=True)
     return path
-
-
-__all__ = ["Pictures", "draw_pictures"]
