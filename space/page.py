@@ -65,7 +65,8 @@ def build_page(name: str, model: UNetSVSModel, results: Path, settings: Settings
         _wire(events, given, result, settings)
         _add_api(events, model.config.stems, settings)
         blocks.unload(events.leave)
-    return blocks.queue(max_size=settings.queue_size)
+    # By the second, or those who wait would not hear of others who cancel.
+    return blocks.queue(max_size=settings.queue_size, status_update_rate=1)
 
 
 def _input(events: PageEvents) -> _Input:

@@ -143,16 +143,16 @@ def test_songs_wait_in_order_for_longer_than_uploads_are_kept_and_one_too_many_i
     hour[:, :8_000] = noise(1, 8_000)
     long = handle_file(write_song(tmp_path / "long.flac", hour, 8_000))
     short = [handle_file(write_song(tmp_path / f"{name}.wav", noise(1, 8_000), 8_000)) for name in "abc"]
-    client = connect(busy_demo, tmp_path)
-    running = client.submit(long, api_name="/separate")
+    # A client each: Gradio cancels all songs of one.
+    clients = [connect(busy_demo, tmp_path) for _ in range(3)]
+    running = clients[0].submit(long, api_name="/separate")
     assert wait_until(lambda: running.outputs())
-    waiting = []
-    for song in short[:2]:
-        waiting.append(client.submit(song, api_name="/separate"))
-        assert wait_until(lambda: waiting[-1].status().rank is not None)
-    assert [job.status().rank for job in waiting] == [0, 1]
+    first = clients[1].submit(short[0], api_name="/separate")
+    assert wait_until(lambda: first.status().rank == 0)
+    second = clients[2].submit(short[1], api_name="/separate")
+    assert wait_until(lambda: second.status().rank == 1)
     with pytest.raises(QueueError, match="Queue is full"):
-        client.predict(short[2], api_name="/separate")
+        connect(busy_demo, tmp_path).predict(short[2], api_name="/separate")
 
     def uploads() -> set[str]:
         return {path.name for path in busy_demo.folder.rglob("*.wav") if path.parent.parent == busy_demo.folder}
@@ -160,10 +160,10 @@ def test_songs_wait_in_order_for_longer_than_uploads_are_kept_and_one_too_many_i
     # The one that was refused is not needed any more.
     assert wait_until(lambda: "c.wav" not in uploads()) and uploads() == {"a.wav", "b.wav"}
     assert not running.done()
-    waiting[0].cancel()
-    assert wait_until(lambda: waiting[1].status().rank == 0)
+    first.cancel()
+    assert wait_until(lambda: second.status().rank == 0)
     running.cancel()
-    assert [Path(path).name for path in waiting[1].result()] == ["b - vocals.wav", "b - accompaniment.wav"]
+    assert [Path(path).name for path in second.result(WAIT_SECONDS)] == ["b - vocals.wav", "b - accompaniment.wav"]
     assert wait_until(lambda: uploads() == set())
 
 
