@@ -101,7 +101,7 @@ class _Cache:
         return _decoded(song, files, self.sampling_rate)
 
     def _file(self, song: Song, stem: str) -> Path:
-        """A stem's file, another one wherever what it is decoded from has changed."""
+        """The file of a stem; its name changes with whatever the stem is decoded from."""
         terms = [(sign, _identity(recording)) for sign, recording in song.terms(stem)]
         name = repr((FORMAT, terms, self.sampling_rate, self.num_channels))
         return self.folder / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.npy"
@@ -120,7 +120,7 @@ class _Cache:
 
 
 def _identity(recording: Recording) -> tuple:
-    """Another one wherever the content may be another; nothing is read for it but bytes that have no place."""
+    """Differs wherever the content may differ; reads nothing but bytes that have no place."""
     if isinstance(recording, Bytes):
         return recording.place or (hashlib.sha256(recording.content).hexdigest(),)
     path = recording.path if recording.is_remote else os.path.abspath(recording.path)
@@ -158,5 +158,5 @@ def _stem_for_model(song: Song, stem: str, sampling_rate: int, num_channels: int
         waveform = np.repeat(waveform, num_channels, axis=0)
     elif len(waveform) != num_channels:
         raise AudioFileError(first.label, f"has {len(waveform)} channels where {num_channels} are needed.")
-    # As separation does it; PyTorch's takes seconds a song between rates with no large common factor.
+    # Separation resamples so, too; PyTorch takes seconds a song between rates with no large common factor.
     return Resampler(rate, sampling_rate, len(waveform)).push(waveform, last=True).astype(np.float16)

@@ -1,4 +1,4 @@
-"""Songs of data sets of the Hub, whose layout their columns tell."""
+"""Songs of Hub data sets, whose layout is recognised by their columns."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _open(origin: str) -> datasets.DatasetDict:
 
 @contextmanager
 def opened(otherwise: str) -> Iterator[None]:
-    """Context in which a data set is opened; says in one line why it is not."""
+    """Context in which a data set is opened; an error becomes one line."""
     try:
         yield
     except (FileNotFoundError, ConnectionError, ValueError, KeyError, datasets.exceptions.DatasetsError) as error:
@@ -181,7 +181,7 @@ def _grouped(
 
 
 def _five_row_order(recordings: Sequence[Recording]) -> tuple[str, ...]:
-    """Which stems five rows are that nothing names: the mixture is the one that the others add up to."""
+    """Names five nameless rows: the mixture is the one that the others add up to."""
     decoded = [decode_recording(recording)[0] for recording in recordings]
     length = min(waveform.shape[1] for waveform in decoded)
     rows = np.stack([waveform[:, :length] for waveform in decoded])
@@ -196,7 +196,7 @@ def _five_row_order(recordings: Sequence[Recording]) -> tuple[str, ...]:
 
 
 def _row_name(row: Mapping, columns: Mapping) -> str | None:
-    """The song that a row is of, from a column, or from the name or the folder of its file."""
+    """The name of a row's song, from a column, or from the name or the folder of its file."""
     for name in SONG_COLUMNS:
         feature, value = columns.get(name), row.get(name)
         if isinstance(feature, datasets.ClassLabel):
@@ -216,7 +216,7 @@ def _row_name(row: Mapping, columns: Mapping) -> str | None:
 
 
 def _row_stem(row: Mapping, columns: Mapping) -> str | None:
-    """The stem that a row is, from a column or from its file's name."""
+    """The stem that a row holds, from a column or from its file's name."""
     name = _label_column(columns)
     if name is not None and row[name] is not None:
         feature = columns[name]
@@ -239,7 +239,7 @@ def _paths(row: Mapping, columns: Mapping) -> Iterator[PurePosixPath]:
 
 
 def _joined(songs: Iterable[Song]) -> list[Song]:
-    """Songs in one piece whose rows lie apart."""
+    """Puts together songs whose rows lie apart."""
     pieces: dict[tuple[str, str], dict[str, Recording]] = {}
     for song in songs:
         stems = pieces.setdefault((song.name, song.split), {})

@@ -92,7 +92,7 @@ def training_batches(
         "num_workers": training.num_workers,
         "drop_last": True,
         "prefetch_factor": 4 if training.num_workers else None,
-        # Of its own: a loader draws a number when it starts, and a resumed run starts one more than another.
+        # The loader's own, because each start draws a number from it, and a resumed run has one start more.
         "generator": torch.Generator().manual_seed(training.seed),
     }
     if training.streaming:

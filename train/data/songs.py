@@ -128,9 +128,9 @@ class Song:
     bandwidth: float = math.inf  # Hz up to which the recordings have content; infinite where that is all they can hold
 
     def __post_init__(self):
-        self.stems, others = dict(self.stems), _others(self.stems)
+        self.stems = dict(self.stems)
         if "accompaniment" not in self.stems:
-            if others:
+            if others := _others(self.stems):
                 self.stems["accompaniment"] = self._sum(others)
             elif {"mixture", "vocals"} <= set(self.stems):
                 self.stems["accompaniment"] = Sum(((1, self.stems["mixture"]), (-1, self.stems["vocals"])))

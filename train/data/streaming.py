@@ -37,7 +37,7 @@ class SongStream:
             # Where nothing says what the columns are, the first rows do.
             self.columns = rows.features or datasets.Dataset.from_list(list(rows.take(5))).features
         for name, feature in self.columns.items():
-            # As paths and bytes: `datasets` needs an FFmpeg on the system to decode.
+            # Paths and bytes are enough: `datasets` would need an FFmpeg on the system to decode.
             if isinstance(feature, datasets.Audio):
                 rows = rows.cast_column(name, datasets.Audio(decode=False))
         self.rows, self.layout = rows, layout or recognise(self.columns)
