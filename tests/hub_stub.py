@@ -1,7 +1,5 @@
 """A Hub on loopback: what `huggingface_hub` needs of one to make a repository and commit to it."""
 
-from __future__ import annotations
-
 import base64
 import json
 import threading

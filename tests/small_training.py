@@ -1,7 +1,5 @@
 """A training of a few steps, on tiny data sets, with the small model."""
 
-from __future__ import annotations
-
 import json
 import re
 from contextlib import redirect_stderr

@@ -1,7 +1,5 @@
 """`python -m train.evaluate`: songs, processes, files, and the two bounds of every score."""
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

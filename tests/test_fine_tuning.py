@@ -1,7 +1,5 @@
 """Training that starts from a checkpoint."""
 
-from __future__ import annotations
-
 import torch
 
 from modeling_unet_svs import UNetSVSConfig

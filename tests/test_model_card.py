@@ -1,7 +1,5 @@
 """model_card.md: made of the recipe and the scores, and read by those who look for them."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import sys

@@ -1,7 +1,5 @@
 """The experiment behind the project: the U-Net against its twin without skip connections."""
 
-from __future__ import annotations
-
 import json
 import sys
 from dataclasses import asdict

@@ -1,7 +1,5 @@
 """A trained model to a Hub, here one on loopback."""
 
-from __future__ import annotations
-
 import json
 import sys
 

@@ -1,7 +1,5 @@
 """A run that was interrupted, however hard, ends as one that was not."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal

@@ -1,7 +1,5 @@
 """Scores: as they are defined, and as the field's libraries have them."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

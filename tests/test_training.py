@@ -1,7 +1,5 @@
 """`accelerate launch train`: real runs of a few steps."""
 
-from __future__ import annotations
-
 import sys
 
 import pytest

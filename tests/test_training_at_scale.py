@@ -1,7 +1,5 @@
 """Several processes, other machines, compiled models."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

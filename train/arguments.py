@@ -1,7 +1,5 @@
 """The trainer's command line: flags over a recipe file over defaults."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import sys

@@ -1,7 +1,5 @@
 """Checkpoints of a training run: written whole or not at all, found again, and removed when old."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

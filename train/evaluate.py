@@ -3,8 +3,6 @@
 The model may be a folder, a Hub id, `mixture` (the floor) or `irm` (the ceiling); the songs those of --musdb_dir,
 --mir1k_dir or --stems_dir. `accelerate launch -m train.evaluate`, or torchrun, shares the songs between processes."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shlex

@@ -1,7 +1,5 @@
 """The trainer, from the arguments to the saved model: the loop first, then its parts."""
 
-from __future__ import annotations
-
 import math
 import re
 import time

@@ -1,7 +1,5 @@
 """What a run knows of a model while it trains: scores on whole songs, and a song drawn and to be heard."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

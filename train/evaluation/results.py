@@ -1,7 +1,5 @@
 """Results of an evaluation: statistics over songs, the JSON file, the table on the screen, the box plot."""
 
-from __future__ import annotations
-
 import json
 import math
 import platform

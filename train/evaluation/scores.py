@@ -1,7 +1,5 @@
 """The ways to score a separated song, each a function from references and estimates to numbers by stem."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

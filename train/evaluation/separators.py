@@ -1,7 +1,5 @@
 """What gives the estimates: a model, or one of the two bounds that its scores are read between."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

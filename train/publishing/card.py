@@ -1,7 +1,5 @@
 """The cards that models go to the Hub with: of the checkpoint that comes along, and of any run of the trainer."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

@@ -1,7 +1,5 @@
 """A trained model to the Hugging Face Hub, in one commit."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from huggingface_hub import HfApi

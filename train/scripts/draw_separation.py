@@ -1,7 +1,5 @@
 """`python -m train.draw_separation SONG PICTURE.png`: what a model hears, what it lets through, what comes out."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping
 

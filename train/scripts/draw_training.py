@@ -1,7 +1,5 @@
 """`python -m train.draw_training RUN PICTURE.png`: how loss and validation scores went, from its TensorBoard log."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping
 from pathlib import Path

@@ -3,8 +3,6 @@
 The packages are the music of free games; their licences (CC BY-SA, CC BY, GPL, CC0, ...) are in each package's
 `copyright` file, which is kept beside the music. It needs `apt-get` and `dpkg-deb`, and installs nothing."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys

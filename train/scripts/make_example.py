@@ -1,7 +1,5 @@
 """`python -m train.make_example`: writes the example song of `space/`, whose singer is a synthesiser."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import av

@@ -2,8 +2,6 @@
 
 `runs/full_band modeling_unet_svs/checkpoint` makes the package's own; `checkpoints/paper` has another card."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import sys

@@ -3,8 +3,6 @@
 The U-Net and its twin without skip connections, all else alike: trained, scored with BSS Eval v3 on songs and singers
 that neither has seen, and drawn. What an interrupted run has done is not done again."""
 
-from __future__ import annotations
-
 import json
 import shlex
 import subprocess
