@@ -95,9 +95,9 @@ class AudioReader(ExitStack):
         super().__init__()
         self.path = Path(path)
         # Not `Path.exists`, which raises for names that are too long.
-        self._require(os.path.exists(path), "no such file.")
-        self._require(not os.path.isdir(path), "is a folder, not an audio file.")
-        self._require(os.path.isfile(path), "is a pipe or a device: a song has to be a file.")
+        self._refuse_if(not os.path.exists(path), "no such file.")
+        self._refuse_if(os.path.isdir(path), "is a folder, not an audio file.")
+        self._refuse_if(not os.path.isfile(path), "is a pipe or a device: a song has to be a file.")
         try:
             with self._naming_errors():
                 # Without the file's name, which would let FFmpeg guess by its ending.
@@ -108,9 +108,9 @@ class AudioReader(ExitStack):
             self.close()
             raise
 
-    def _require(self, fulfilled: bool, otherwise: str) -> None:
-        if not fulfilled:
-            raise AudioFileError(self.path, otherwise)
+    def _refuse_if(self, is_wrong: bool, reason: str) -> None:
+        if is_wrong:
+            raise AudioFileError(self.path, reason)
 
     @contextmanager
     def _naming_errors(self) -> Iterator[None]:
@@ -134,9 +134,9 @@ class AudioReader(ExitStack):
             raise AudioFileError(self.path, "is no audio file of a known format, or is damaged.") from None
         self._container = self.enter_context(opened)
         streams = self._container.streams.audio
-        self._require(len(streams) > 0, "has no sound in it.")
-        is_one = 0 <= audio_stream < len(streams)
-        self._require(is_one, f"has {len(streams)} audio streams, numbered from 0; not {audio_stream}.")
+        self._refuse_if(not streams, "has no sound in it.")
+        has_no_such = not 0 <= audio_stream < len(streams)
+        self._refuse_if(has_no_such, f"has {len(streams)} audio streams, numbered from 0; not {audio_stream}.")
         self._stream = streams[audio_stream]
         codec = self._stream.codec_context
         if codec is None or codec.format is None or not codec.sample_rate or not codec.channels:
@@ -201,8 +201,8 @@ class AudioReader(ExitStack):
                 raise AudioFileError(self.path, "has sound in it that cannot be decoded.") from None
             for frame in frames:
                 found = (frame.sample_rate, frame.layout.nb_channels)
-                is_alike = found == (self.info.sampling_rate, self.info.num_channels)
-                self._require(is_alike, "changes its sampling rate or channels in the middle.")
+                is_other = found != (self.info.sampling_rate, self.info.num_channels)
+                self._refuse_if(is_other, "changes its sampling rate or channels in the middle.")
                 yield frame
 
     def _packets(self) -> Iterator[av.Packet[av.AudioStream]]:
@@ -233,23 +233,23 @@ class AudioReader(ExitStack):
     def _check_size(self) -> None:
         """A WAV file that was cut ends where it ends, for FFmpeg; only its header tells that something is missing."""
         actual, announced = os.fstat(self._file.fileno()).st_size, 0
-        self._require(actual > 0, "is empty (0 bytes).")
+        self._refuse_if(actual == 0, "is empty (0 bytes).")
         head = self._file.read(24)
         self._file.seek(0)
         if head.startswith(b"RIFF"):
             announced = 8 + int.from_bytes(head[4:8], "little")
         elif head.startswith(W64):
             announced = int.from_bytes(head[16:], "little")
-        is_whole = announced >= UNKNOWN_RIFF_SIZE or announced - actual <= TOLERATED_SHARE * announced
-        self._require(is_whole, f"is truncated: {actual} bytes of the {announced} it announces.")
+        is_cut = announced < UNKNOWN_RIFF_SIZE and announced - actual > TOLERATED_SHARE * announced
+        self._refuse_if(is_cut, f"is truncated: {actual} bytes of the {announced} it announces.")
 
     def _check_length(self, num_samples: int) -> None:
-        self._require(num_samples > 0, "has no samples in it.")
+        self._refuse_if(num_samples == 0, "has no samples in it.")
         rate, announced = self.info.sampling_rate, self.info.num_samples
         if self._exact and announced is not None:
             tolerated = max(TOLERATED_SHARE * announced, TOLERATED_SECONDS * rate)
             said = f"is truncated: {num_samples / rate:.1f} s of the {announced / rate:.1f} s it announces."
-            self._require(announced - num_samples <= tolerated, said)
+            self._refuse_if(announced - num_samples > tolerated, said)
 
 
 def _float_samples(frame: av.AudioFrame) -> np.ndarray:

@@ -246,16 +246,23 @@ def test_nothing_is_left_of_a_file_whose_writing_failed(tmp_path):
     assert os.listdir(tmp_path) == ["song.wav"]
 
 
+FULL_DISK = """
+import resource, signal, sys
+from modeling_unet_svs.audio.writing import AudioWriter
+from tests.conftest import noise
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+with AudioWriter(sys.argv[1], 44_100, 1) as writer:
+    for _ in range(10):
+        writer.write(noise(1, 44_100))
+"""
+
+
 @pytest.mark.faults
-def test_a_full_disk_is_one_clear_line_and_leaves_nothing(tmp_path):
-    code = (
-        "import resource, sys, signal, numpy as np; from modeling_unet_svs.audio.writing import AudioWriter;"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (100000, 100000))\n"
-        "with AudioWriter(sys.argv[1], 44100, 1) as writer:\n"
-        "    for _ in range(10): writer.write(np.zeros((1, 44100), dtype=np.float32))\n"
-    )
-    done = run(sys.executable, "-c", code, tmp_path / "song.wav")
-    assert done.stderr.strip().splitlines()[-1].endswith("song.wav: cannot be written: File too large.")
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_file_that_outgrows_its_disk_is_one_clear_line_and_leaves_nothing(tmp_path, format):
+    done = run(sys.executable, "-c", FULL_DISK, tmp_path / f"song.{format}")
+    assert done.stderr.strip().splitlines()[-1].endswith(f"song.{format}: cannot be written: File too large.")
     assert os.listdir(tmp_path) == []
 
 

@@ -249,19 +249,6 @@ def test_a_full_disk_is_one_line_and_leaves_no_file(fails_in_one_line, tmp_path,
         assert files_of(disk) == []
 
 
-def test_a_disk_that_fills_while_stems_are_written_is_one_line_and_leaves_no_file(tmp_path):
-    with disk_of(tmp_path / "disk", 100) as disk:
-        for suffix in ("wav", "flac", "mp3", "ogg", "m4a"):
-            target = disk / f"song.{suffix}"
-            with (
-                pytest.raises(AudioFileError, match="cannot be written: No space left"),
-                AudioWriter(target, RATE, 2) as writer,
-            ):
-                for _ in range(20):
-                    writer.write(noise(2, RATE))
-            assert files_of(disk) == []
-
-
 def test_a_read_only_disk_is_one_line(separate_here, fails_in_one_line, tmp_path):
     song = write_song(tmp_path / "song.wav", noise(2, RATE), RATE)
     with disk_of(tmp_path / "disk", 600) as disk:

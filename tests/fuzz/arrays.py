@@ -107,12 +107,9 @@ def check_pipeline(pipeline: UNetSVSPipeline, waveform: object, rate: object, fo
     """A dictionary for each stem."""
     if isinstance(waveform, (list, str, bytes)):
         form = "dictionary"
-    if form == "dictionary":
-        result = pipeline({"array": waveform, "sampling_rate": rate})
-    elif form == "raw":
-        result = pipeline({"raw": waveform, "sampling_rate": rate})
-    else:
-        result = pipeline(waveform, sampling_rate=rate)
+    key = {"dictionary": "array", "raw": "raw"}.get(form)
+    song = {key: waveform, "sampling_rate": rate} if key else waveform
+    result = pipeline(song) if key else pipeline(song, sampling_rate=rate)
     assert [stem["label"] for stem in result] == ["vocals", "accompaniment"]
     assert result[0]["audio"].shape[-1] == np.shape(waveform)[-1]
 
@@ -190,20 +187,15 @@ def properties(checkpoint: Path) -> dict[str, tuple[Callable, dict]]:
     pipeline = UNetSVSPipeline(model=model, feature_extractor=extractor)
     good = st.integers(1, 3)
     sizes = st.one_of(good, good, good, good, st.sampled_from((0, -1, None, 2.5, "2")))
+    forms = st.sampled_from(("dictionary", "raw", "call"))
+    extractor_rates = st.sampled_from((None, None, None, 16_000, 16_000, 16_000.0, 44_100, "x", np.nan))
     return {
         "separate": (functools.partial(check_separate, model), (waveforms(), RATES, sizes)),
         "stream": (functools.partial(check_stream, model), (waveforms(), RATES, sizes)),
-        "pipeline": (
-            functools.partial(check_pipeline, pipeline),
-            (waveforms(), RATES, st.sampled_from(("dictionary", "raw", "call"))),
-        ),
+        "pipeline": (functools.partial(check_pipeline, pipeline), (waveforms(), RATES, forms)),
         "feature extractor": (
             functools.partial(check_extractor, extractor),
-            (
-                waveforms(),
-                st.sampled_from((None, None, None, 16_000, 16_000, 16_000.0, 44_100, "x", np.nan)),
-                st.booleans(),
-            ),
+            (waveforms(), extractor_rates, st.booleans()),
         ),
         "configuration": (check_configuration, (configurations(),)),
     }
