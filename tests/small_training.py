@@ -39,7 +39,7 @@ def write_recipe(path: Path, **model) -> Path:
 
 
 def arguments(root: Path, output_dir: Path | str, *more: object) -> list[str]:
-    """Of a training of 4 steps; later ones win."""
+    """Flags of a training of 4 steps; later ones win."""
     data = ["--musdb_dir", root / "musdb18", "--mir1k_dir", root / "mir-1k"]
     data += ["--instrumentals_dir", root / "instrumentals", "--cache_dir", root / "cache"]
     given = ["--recipe", root / "small.json", "--output_dir", root / output_dir, "--max_train_steps", "4"]

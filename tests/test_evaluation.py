@@ -35,7 +35,7 @@ def stems_dir(tmp_path) -> Path:
 
 
 def references_of(stems_dir: Path) -> tuple[np.ndarray, int]:
-    """Of the first song."""
+    """The first song's true stems and their rate."""
     return read_references(find_songs_to_score(EvaluationArguments(stems_dir=str(stems_dir))).songs[0])
 
 

@@ -22,7 +22,7 @@ from .exit_codes import refuse_if
 
 @dataclass(kw_only=True)
 class DataArguments:
-    """Which songs, where they are kept decoded, and how a data set larger than the disk is read."""
+    """The songs, the place for them when decoded, and how to read a data set that is larger than the disk."""
 
     musdb_dir: str | None = HfArg(default=None, help="MUSDB18: folder with train/ and test/.")
     mir1k_dir: str | None = HfArg(default=None, help="MIR-1K: folder of clips.")
@@ -71,7 +71,7 @@ DEFAULT_RECIPE = "full_band"
 
 @dataclass(kw_only=True)
 class TrainingArguments(DataArguments):
-    """What to train on, for how long, and where to write."""
+    """The data, the recipe, the optimizer and the output of a training."""
 
     output_dir: str = HfArg(default="runs/unet-svs", help="Folder for the model, its checkpoints and its logs.")
     recipe: str | None = HfArg(
@@ -89,11 +89,11 @@ class TrainingArguments(DataArguments):
     max_grad_norm: float = HfArg(default=5.0, help="Gradients are scaled down to this norm.")
     ema_decay: float = HfArg(default=0.999, help="Moving average of the weights; this is what is saved.")
     mixed_precision: Literal["no", "bf16", "fp16"] = HfArg(
-        default="no", help="Full precision goes on where bf16 overflows."
+        default="no", help="Precision; after an overflow, bf16 goes on in full precision."
     )
     torch_compile: bool = HfArg(default=False, help="Compile the model first; pays for long runs.")
     num_workers: int = HfArg(default=1, help="Processes that make examples.")
-    seed: int = HfArg(default=0, help="Of weights, examples and dropout.")
+    seed: int = HfArg(default=0, help="Seed of weights, examples and dropout.")
     validation_steps: int = HfArg(default=500, help="Steps between two validations.")
     early_stopping_patience: int | None = HfArg(
         default=None, help="Stop after so many validations in a row without a better SDR."
@@ -157,7 +157,7 @@ def parse_arguments(
 
 @dataclass
 class EvaluationArguments:
-    """What to score, on which songs, and how."""
+    """The model, the songs and the scores of an evaluation."""
 
     model: str = HfArg(
         default=DEFAULT_CHECKPOINT,

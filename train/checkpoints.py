@@ -105,7 +105,7 @@ def load_checkpoint_state(accelerator: Accelerator, checkpoint: Path, config: UN
 
 def differing_fields(saved: UNetSVSConfig, config: UNetSVSConfig) -> str:
     """The architecture's fields that two configurations have different values of, in words."""
-    # As JSON has them: a tuple is saved as a list.
+    # Compared as JSON, since a tuple is read back as a list.
     before, now = (json.loads(one.to_json_string(use_diff=False)) for one in (saved, config))
     names = [field.name for field in fields(Architecture)]
     return ", ".join(f"{name} {before[name]}, not {now[name]}" for name in names if before[name] != now[name])

@@ -1,4 +1,4 @@
-"""What a run knows of a model while it trains: scores on whole songs, and a song drawn and to be heard."""
+"""A model's validation while it trains: scores on whole songs, and one song to see and hear in the trackers."""
 
 from collections.abc import Sequence
 

@@ -21,7 +21,7 @@ LIBRARIES = (
     "soxr",
 )
 DECIMALS = 4
-# What two evaluations must share for one to go on where the other ended.
+# Two evaluations must share these for one to go on where the other ended.
 IDENTITY = ("model", "data", "bss_eval_rate")
 # The metric of each protocol that the box plot shows.
 PLOTTED = {"sdr": "sdr", "museval": "sdr", "bss_eval_v3": "nsdr", "levels": "leakage"}

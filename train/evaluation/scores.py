@@ -14,7 +14,7 @@ from modeling_unet_svs.separation import Resampler
 STEMS = ("vocals", "accompaniment")
 # dB under a mixture that stand for digital silence, so that it has a place in means.
 INAUDIBLE = -120.0
-# What a protocol gives: scores by stem and metric, in dB; `frames` holds lists of them by metric.
+# A protocol's scores by stem and metric, in dB; `frames` holds lists of them by metric.
 StemScores = dict[str, dict[str, float | dict[str, list[float]]]]
 
 
@@ -128,13 +128,13 @@ def _decibels(signal: float, error: float) -> float:
 
 
 def _any_silent(waveforms: np.ndarray) -> bool:
-    # As both libraries have it: the sum over the channels is silent.
+    # Both libraries call a stem silent whose channels add up to silence.
     return bool((waveforms.sum(axis=1) == 0).all(axis=1).any())
 
 
 @dataclass(frozen=True)
 class ScoredSong:
-    """What a protocol scores.
+    """A song with its true stems and their estimates, for a protocol to score.
 
     Args:
         references: true stems, `(num_stems, num_channels, num_samples)` in the order of `STEMS`.

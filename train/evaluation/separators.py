@@ -1,4 +1,4 @@
-"""What gives the estimates: a model, or one of the two bounds that its scores are read between."""
+"""The model whose estimates are scored, and the two bounds that its scores are read between."""
 
 import hashlib
 import json
@@ -41,7 +41,7 @@ def load_estimator(name: str, device: torch.device | str = "cpu") -> Estimator:
     model = load_checkpoint(name)
     stems = model.config.stems
     refuse_if(not set(STEMS) <= set(stems), f"--model {name} has the stems {', '.join(stems)}, not both of {STEMS}.")
-    # What decides the estimates, and not how, or with which version, the model was saved.
+    # The fingerprint is of what decides the estimates, not of how, or with which version, the model was saved.
     # The mask is named as it was when it could be another one, so that earlier results are still those of this model.
     config = {**asdict(model.config), "mask_activation": "sigmoid", "mask_bound": 1.0}
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())

@@ -226,7 +226,7 @@ class CollectionScores:
         return {"collection": f"the {self.title}", "songs": songs} if songs else None
 
     def leakage(self) -> dict[str, str] | None:
-        """What comes out as a stem that does not play, in dB under what plays."""
+        """The level, in dB below the input, of a stem that is silent in it."""
         levels = {stem: self.value(MODEL, "levels", stem, "leakage", "median") for stem in STEMS}
         if None in levels.values():
             return None

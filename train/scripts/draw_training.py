@@ -13,7 +13,7 @@ VALIDATION = "validation_sdr_"
 
 
 def read_scalars(run: str | Path) -> dict[str, dict[int, float]]:
-    """What a run has logged."""
+    """The values of each curve that a run has logged, by step."""
     logs = EventMultiplexer().AddRunsFromDirectory(str(Path(run) / "logs")).Reload()
     scalars: dict[str, dict[int, float]] = {}
     for name, tags in logs.Runs().items():

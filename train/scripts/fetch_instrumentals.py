@@ -63,7 +63,7 @@ def fetch(package: str, music: str, target: Path) -> None:
 
 
 def is_music(path: Path) -> bool:
-    """Whether a file can be decoded and is longer than a jingle."""
+    """Tells music from jingles and from files that cannot be decoded."""
     try:
         waveform, rate = read_audio(path)
     except ValueError as error:

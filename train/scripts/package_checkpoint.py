@@ -16,7 +16,7 @@ from modeling_unet_svs.command.checkpoint import load_checkpoint
 from train.exit_codes import refuse_if, run_command
 
 CARD = Path(__file__).resolve().parents[2] / "model_card.md"
-# What a configuration says of code in its folder; this checkpoint's code is the package around it.
+# Entries of a configuration that name code in its folder; this checkpoint's code is the package around it.
 REMOTE_CODE = ("auto_map", "custom_pipelines")
 
 

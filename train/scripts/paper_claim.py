@@ -53,7 +53,7 @@ RUNS = tuple(
 
 @dataclass
 class PaperClaimArguments:
-    """What to train and score on, for how long, and where to write."""
+    """The data, the training and the output of the experiment."""
 
     musdb_dir: str = HfArg(help="MUSDB18: folder with train/ and test/.")
     mir1k_dir: str = HfArg(help="MIR-1K: folder of clips.")
@@ -128,7 +128,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def read_claim(path: Path) -> dict[str, Any] | None:
-    """What an experiment found: its settings, the table, and the NSDR that the skip connections gain."""
+    """An earlier experiment's settings, its table, and the NSDR that the skip connections gain."""
     if not path.is_file():
         return None
     claim = json.loads(path.read_text(encoding="utf-8"))
