@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput, auto_docstring
@@ -22,26 +22,16 @@ INAUDIBLE_ERROR = 1e-3
 
 
 def magnitude_l1(
-    masks: torch.Tensor,
-    mixture: torch.Tensor,
-    magnitude: torch.Tensor,
-    targets: torch.Tensor,
-    scale: torch.Tensor,
-    bin_weights: torch.Tensor,
-) -> torch.Tensor:
+    masks: Tensor, mixture: Tensor, magnitude: Tensor, targets: Tensor, scale: Tensor, bin_weights: Tensor
+) -> Tensor:
     """L1 distance of magnitudes, ‖mask ⊙ |mixture| - |target|‖₁, mean over all bins (section 3.2 of the paper)."""
     distance = (masks * magnitude[:, None] - magnitude_of(targets)).abs().mean(dim=(1, 2, 4))
     return (distance / scale[:, 0, 0] * bin_weights).sum() / bin_weights.sum().clamp(min=1)
 
 
 def log_mse(
-    masks: torch.Tensor,
-    mixture: torch.Tensor,
-    magnitude: torch.Tensor,
-    targets: torch.Tensor,
-    scale: torch.Tensor,
-    bin_weights: torch.Tensor,
-) -> torch.Tensor:
+    masks: Tensor, mixture: Tensor, magnitude: Tensor, targets: Tensor, scale: Tensor, bin_weights: Tensor
+) -> Tensor:
     """Logarithm of each item's squared error over the mixture's energy: the score SDR, but for overlapping frames."""
     mixture, energy = mixture[:, None], magnitude[:, None].square()
     overlap = mixture.real * targets.real + mixture.imag * targets.imag
@@ -52,7 +42,7 @@ def log_mse(
     return torch.log((error * counted).sum(dim=(2, 3, 4)) / mixture_energy + INAUDIBLE_ERROR).mean()
 
 
-LOSSES: dict[str, Callable[..., torch.Tensor]] = {"magnitude_l1": magnitude_l1, "log_mse": log_mse}
+LOSSES: dict[str, Callable[..., Tensor]] = {"magnitude_l1": magnitude_l1, "log_mse": log_mse}
 
 
 @auto_docstring(custom_intro="Output of [`UNetSVSModel`].")
@@ -68,9 +58,9 @@ class UNetSVSOutput(ModelOutput):
         rows, frames)`; rows and frames are halved from layer to layer of the encoder and doubled in the decoder.
     """
 
-    loss: torch.Tensor | None = None
-    masks: torch.Tensor | None = None
-    hidden_states: tuple[torch.Tensor, ...] | None = None
+    loss: Tensor | None = None
+    masks: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
 
 
 @auto_docstring(custom_intro="Separates a mixture into stems with one U-Net for each of `config.sources`.")
@@ -106,9 +96,9 @@ class UNetSVSModel(UNetSVSSeparator, PreTrainedModel):
     @capture_outputs
     def forward(
         self,
-        input_values: torch.Tensor,
-        labels: torch.Tensor | None = None,
-        label_bandwidth: torch.Tensor | None = None,
+        input_values: Tensor,
+        labels: Tensor | None = None,
+        label_bandwidth: Tensor | None = None,
         **kwargs: Any,
     ) -> UNetSVSOutput:
         r"""
@@ -130,7 +120,7 @@ class UNetSVSModel(UNetSVSSeparator, PreTrainedModel):
             loss = LOSSES[self.config.loss](masks, mixture, magnitude, targets, scale, bin_weights)
         return UNetSVSOutput(loss=loss, masks=masks)
 
-    def _spectrum(self, waveform: torch.Tensor, name: str, middle: tuple[int, ...]) -> torch.Tensor:
+    def _spectrum(self, waveform: Tensor, name: str, middle: tuple[int, ...]) -> Tensor:
         """Spectrograms of `(batch, *middle, num_samples)`, with zeros at the end to fill the last frames."""
         shape = (waveform.shape[0], *middle, waveform.shape[-1])
         if waveform.ndim < 2 or waveform.shape[-1] == 0 or waveform.numel() != math.prod(shape):
@@ -142,7 +132,7 @@ class UNetSVSModel(UNetSVSSeparator, PreTrainedModel):
         missing = (num_frames - 1) * hop_length + n_fft - waveform.shape[-1]
         return stft(nn.functional.pad(waveform.reshape(shape), (0, missing)), n_fft, hop_length)
 
-    def _bin_weights(self, label_bandwidth: torch.Tensor | None, magnitude: torch.Tensor) -> torch.Tensor:
+    def _bin_weights(self, label_bandwidth: Tensor | None, magnitude: Tensor) -> Tensor:
         """1 for each item's bins, `(batch, bins)`, up to its bandwidth, and 0 for those above."""
         batch, _, num_bins, _ = magnitude.shape
         if label_bandwidth is None:

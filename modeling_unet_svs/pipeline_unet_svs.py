@@ -8,6 +8,7 @@ import torch
 from transformers import Pipeline
 
 from .audio_reading import read_audio
+from .separation import Separator
 
 
 class UNetSVSPipeline(Pipeline):
@@ -24,6 +25,7 @@ class UNetSVSPipeline(Pipeline):
         ValueError: a file that cannot be read, or a waveform without its rate.
     """
 
+    model: Separator
     _load_processor = False
     _load_image_processor = False
     _load_feature_extractor = True

@@ -275,8 +275,7 @@ class SeparationStream:
         if self._flushed:
             raise RuntimeError("this stream was flushed: make another one for the next song.")
         block = as_float32(block)
-        if block.ndim == 1 and self.num_channels == 1:
-            block = block[None]
+        block = block[None] if block.ndim == 1 and self.num_channels == 1 else block
         if block.ndim != 2 or len(block) != self.num_channels:
             raise ValueError(f"the block has shape {block.shape}: use ({self.num_channels}, samples) in this stream.")
         self._mixture.put(block)
@@ -291,9 +290,8 @@ class SeparationStream:
         """
         self._flushed = True
         estimated = self._estimate(np.zeros((self.num_channels, 0), dtype=np.float32), last=True)
-        # A resampler's output can be a few samples shorter than its input was.
-        missing = len(self._mixture) - estimated.shape[2]
-        return self._stems(np.pad(estimated, ((0, 0), (0, 0), (0, max(missing, 0)))))
+        missing = max(0, len(self._mixture) - estimated.shape[2])  # a resampler may end a few samples early
+        return self._stems(np.pad(estimated, ((0, 0), (0, 0), (0, missing))))
 
     def _estimate(self, block: np.ndarray, last: bool) -> np.ndarray:
         """Sources at the stream's rate, `(num_sources, num_channels, any number of samples)`."""
@@ -310,8 +308,7 @@ class SeparationStream:
         return resampled.reshape(num_sources, self.num_channels, resampled.shape[1])
 
     def _stems(self, estimated: np.ndarray) -> dict[str, np.ndarray]:
-        config = self.model.config
-        num_samples = min(estimated.shape[2], len(self._mixture))
+        config, num_samples = self.model.config, min(estimated.shape[2], len(self._mixture))
         mixture = self._mixture.get(num_samples)
         stems = dict(zip(config.sources, np.ascontiguousarray(estimated[..., :num_samples])))
         if config.residual:

@@ -24,15 +24,13 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 def choose_device(device: str) -> tuple[torch.device, str]:
     """Takes a device by name, or the fastest that works."""
     if device != "auto":
-        reason = _why_not(device)
-        if reason:
+        if reason := _why_not(device):
             raise ValueError(f"--device {device} cannot be used: {reason}")
         return torch.device(device), "as asked for"
     if torch.cuda.is_available():
-        reason = _why_not("cuda")
-        if not reason:
-            return torch.device("cuda"), f"found {torch.cuda.get_device_name()}"
-        return torch.device("cpu"), f"the GPU cannot be used: {reason}"
+        if reason := _why_not("cuda"):
+            return torch.device("cpu"), f"the GPU cannot be used: {reason}"
+        return torch.device("cuda"), f"found {torch.cuda.get_device_name()}"
     if torch.backends.mps.is_available():
         return torch.device("mps"), "found Apple's GPU"
     return torch.device("cpu"), "found no GPU"
@@ -82,8 +80,7 @@ def with_less_memory(
         else:
             say("the GPU's memory is full: going on with the CPU.")
             cpu = torch.device("cpu")
-            moved: Any = model
-            moved.to(cpu, torch.float32 if model.dtype == torch.float32 else choose_dtype("auto", cpu))
+            model.to(cpu, torch.float32 if model.dtype == torch.float32 else choose_dtype("auto", cpu))
         torch.cuda.empty_cache()
 
 
@@ -137,11 +134,8 @@ def _load_network(config: Architecture, path: Path, dtype: torch.dtype) -> UNetS
 
 def load_card(model: str | Path) -> ModelCard | None:
     """The model card of a checkpoint."""
-    path = Path(model) / "README.md"
     try:
-        if Path(model).is_dir():
-            return ModelCard.load(path) if path.is_file() else None
-        return ModelCard.load(str(model))
+        return ModelCard.load(Path(model) / "README.md" if Path(model).is_dir() else str(model))
     except (EntryNotFoundError, HfHubHTTPError, OSError, ValueError, json.JSONDecodeError):
         return None
 

@@ -15,7 +15,7 @@ from .runner import DESCRIPTION, write_description
 
 
 class MaskNetwork(nn.Module):
-    """A model's `estimate_masks` as a module's `forward`, with batch normalisation folded into convolutions."""
+    """A model's `estimate_masks` as a `forward`, with batch normalisation folded into convolutions."""
 
     def __init__(self, model: UNetSVSModule, dtype: torch.dtype = torch.float32):
         super().__init__()
