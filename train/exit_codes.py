@@ -8,10 +8,10 @@ from collections.abc import Callable
 FAILED, USAGE = 1, 2
 
 
-def refuse_if(is_wrong: object, reason: str) -> None:
+def refuse_if(is_wrong: object, reason: str, error: Callable[[str], Exception] = ValueError) -> None:
     """Ends a command, with one line, for something that its user gave."""
     if is_wrong:
-        raise ValueError(reason)
+        raise error(reason)
 
 
 def run_command(name: str, work: Callable[..., int | None], *words: str) -> int:

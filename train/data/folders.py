@@ -13,6 +13,7 @@ from pathlib import Path
 
 from modeling_unet_svs.command.songs import AUDIO_SUFFIXES
 
+from ..exit_codes import refuse_if
 from .hub import HUB_LAYOUTS, hub_songs
 from .songs import SPLIT_OF_NAME, SPLITS, BrokenSongError, File, Song, canonical_stem, say_once, skip_broken
 
@@ -162,8 +163,9 @@ def load_song_collection(
     origin: str | Path, *, layout: str | None = None, skip_broken_songs: bool = False
 ) -> dict[str, list[Song]]:
     """The songs of a folder or a data set of the Hub, by split; the log says how they are laid out."""
-    if layout is not None and layout not in LAYOUTS:
-        raise ValueError(f"--layout {layout} is unknown: use one of {', '.join(LAYOUTS)}.")
+    refuse_if(
+        layout is not None and layout not in LAYOUTS, f"--layout {layout} is unknown: use one of {', '.join(LAYOUTS)}."
+    )
     folder = Path(origin)
     recognised = recognise_folder(folder) if folder.is_dir() else "hub"
     if layout is None and recognised is None:
@@ -183,8 +185,7 @@ def load_song_collection(
         required = _required_stems(songs, layout)
     text = f"{origin}: {text} ({layout})"
     songs = list(whole_songs(songs, required, origin, skip_broken_songs))
-    if not songs:
-        raise ValueError(f"no songs left in {text}: all are broken.")
+    refuse_if(not songs, f"no songs left in {text}: all are broken.")
     how = _assign_splits(songs)
     splits = {split: [song for song in songs if song.split == split] for split in SPLITS}
     logger.warning("%s: %s%s", text, ", ".join(f"{len(part)} {split}" for split, part in splits.items()), how)
@@ -253,11 +254,11 @@ def load_musdb18(musdb_dir: str | Path, split: str, skip_broken_songs: bool = Fa
     songs = list(stem_file_songs(folder)) or list(folder_songs(folder, "musdb18"))
     if split != "test":
         songs = [song for song in songs if is_held_out(song.name) == (split == "validation")]
-    if not songs:
-        raise ValueError(
-            f"no songs of MUSDB18's {split} split in {folder}: it needs SONG.stem.mp4 files, or SONG folders with "
-            "drums.wav, bass.wav, other.wav and vocals.wav."
-        )
+    refuse_if(
+        not songs,
+        f"no songs of MUSDB18's {split} split in {folder}: it needs SONG.stem.mp4 files, or SONG folders with "
+        "drums.wav, bass.wav, other.wav and vocals.wav.",
+    )
     for song in songs:
         song.split = split
     return list(whole_songs(songs, STEM_STREAMS, musdb_dir, skip_broken_songs))
@@ -266,8 +267,7 @@ def load_musdb18(musdb_dir: str | Path, split: str, skip_broken_songs: bool = Fa
 def load_mir1k(mir1k_dir: str | Path, split: str) -> list[Song]:
     """Clips of MIR-1K: one singer validates, all others are trained on."""
     songs = [song for song in mir1k_songs(Path(mir1k_dir)) if song.split == split]
-    if not songs:
-        raise ValueError(f"no clips of MIR-1K's {split} split in {mir1k_dir}: it needs SINGER_SONG_CLIP audio files.")
+    refuse_if(not songs, f"no clips of MIR-1K's {split} split in {mir1k_dir}: it needs SINGER_SONG_CLIP audio files.")
     return songs
 
 
@@ -275,6 +275,5 @@ def load_instrumentals(instrumentals_dir: str | Path) -> list[Song]:
     """Music without voice."""
     root = Path(instrumentals_dir)
     stems = {str(path.relative_to(root)): {"accompaniment": File(str(path))} for path in audio_files(root)}
-    if not stems:
-        raise ValueError(f"no audio files in {root}.")
+    refuse_if(not stems, f"no audio files in {root}.")
     return [Song(name, "instrumentals", "train", stem) for name, stem in stems.items()]

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from modeling_unet_svs.audio_reading import one_line
 
+from ..exit_codes import refuse_if
 from .songs import SPLIT_OF_NAME, Bytes, File, Recording, Song, canonical_stem, decode_recording
 
 COLUMNS, SEGMENTS, FIVE_ROWS, STEM_ROWS = "columns", "segments", "five-rows", "stem-rows"
@@ -80,8 +81,7 @@ def hub_songs(origin: str, layout: str | None) -> tuple[str, list[Song]]:
     splits = _open(origin)
     columns = next(iter(splits.values())).features
     layout = layout or recognise(columns)
-    if layout is None:
-        raise ValueError(f"--dataset_name {origin}: no stems in its columns {', '.join(columns)}.")
+    refuse_if(layout is None, f"--dataset_name {origin}: no stems in its columns {', '.join(columns)}.")
     songs = []
     for name, rows in splits.items():
         split = SPLIT_OF_NAME.get(name, "train")
@@ -141,10 +141,10 @@ def songs_of_rows(rows: Iterable[Mapping[str, Any]], columns: Mapping, layout: s
     """The songs of rows whose audio columns hold recordings; a song's rows follow each other."""
     stem_columns, audio = _stem_columns(columns), audio_columns(columns)
     by_column = layout in (COLUMNS, SEGMENTS)
-    if by_column != (len(stem_columns) > 1) or (not by_column and len(audio) != 1):
-        raise ValueError(
-            f"--layout {layout} ({HUB_LAYOUTS[layout]}) does not fit a data set with the columns {', '.join(columns)}."
-        )
+    refuse_if(
+        by_column != (len(stem_columns) > 1) or (not by_column and len(audio) != 1),
+        f"--layout {layout} ({HUB_LAYOUTS[layout]}) does not fit a data set with the columns {', '.join(columns)}.",
+    )
     if by_column:
         found = ((_row_name(row, columns), {stem: row[name] for stem, name in stem_columns.items()}) for row in rows)
     else:
@@ -169,8 +169,7 @@ def _grouped(
             stem, is_new = order[index % len(order)], index % len(order) == 0
         else:
             is_new = stem in stems or name != song
-        if stem is None:
-            raise ValueError(f"--layout {layout}: nothing says which stem row {index} is.")
+        refuse_if(stem is None, f"--layout {layout}: nothing says which stem row {index} is.")
         if is_new and stems:
             yield song, stems
             stems = {}
@@ -187,11 +186,11 @@ def _five_row_order(recordings: Sequence[Recording]) -> tuple[str, ...]:
     rows = np.stack([waveform[:, :length] for waveform in decoded])
     power = [np.square(2 * row - rows.sum(axis=0)).mean() / max(np.square(row).mean(), 1e-12) for row in rows]
     place = int(np.argmin(power))
-    if len(rows) != 5 or place not in FIVE_ROW_ORDERS or power[place] > MAX_MIXTURE_ERROR:
-        raise ValueError(
-            f"--layout {FIVE_ROWS}: nothing names the stems, and of the first five rows none is the sum of the others "
-            f"at a known place ({', '.join(str(place) for place in FIVE_ROW_ORDERS)}, counted from 0)."
-        )
+    refuse_if(
+        len(rows) != 5 or place not in FIVE_ROW_ORDERS or power[place] > MAX_MIXTURE_ERROR,
+        f"--layout {FIVE_ROWS}: nothing names the stems, and of the first five rows none is the sum of the others "
+        f"at a known place ({', '.join(str(place) for place in FIVE_ROW_ORDERS)}, counted from 0).",
+    )
     return FIVE_ROW_ORDERS[place]
 
 
@@ -244,7 +243,6 @@ def _joined(songs: Iterable[Song]) -> list[Song]:
     for song in songs:
         stems = pieces.setdefault((song.name, song.split), {})
         for stem in song.recorded:
-            if stem in stems:
-                raise ValueError(f"--layout {STEM_ROWS}: two rows are the {stem} of {song.name!r}.")
+            refuse_if(stem in stems, f"--layout {STEM_ROWS}: two rows are the {stem} of {song.name!r}.")
             stems[stem] = song.stems[stem]
     return [Song(name, "stems", split, stems) for (name, split), stems in pieces.items()]

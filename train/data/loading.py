@@ -15,6 +15,7 @@ from accelerate.data_loader import prepare_data_loader
 from modeling_unet_svs import UNetSVSConfig
 
 from ..arguments import DataArguments, TrainingArguments
+from ..exit_codes import refuse_if
 from .cache import DecodedSong, decode_songs
 from .folders import load_instrumentals, load_mir1k, load_musdb18, load_song_collection
 from .mixing import Mixer, MixingArguments, RandomMixes
@@ -43,8 +44,7 @@ def load_songs(
         if training.streaming:
             return [], _streamed_validation(training, decode)
         train_songs, validation_songs = map(decode, find_songs(training))
-    if not train_songs:
-        raise ValueError("no songs to train on: all that the flags name validate, test or are broken.")
+    refuse_if(not train_songs, "no songs to train on: all that the flags name validate, test or are broken.")
     return train_songs, validation_songs
 
 

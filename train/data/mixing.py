@@ -11,6 +11,7 @@ import torch
 
 from modeling_unet_svs import UNetSVSConfig
 
+from ..exit_codes import refuse_if
 from .augmentations import change_gain, change_speed, draw_percent, pan, source_samples, swap_channels
 from .cache import DecodedSong
 
@@ -44,17 +45,17 @@ class Mixer:
         self.mir1k = [song for song in songs if song.source == "mir1k"]
         self.instrumentals = [song for song in songs if "vocals" not in song.stems]
         self.songs = [song for song in songs if song.source != "mir1k" and "vocals" in song.stems]
-        if not self.songs and not self.mir1k:
-            raise ValueError(
-                "no song with a vocals stem to train on: give --musdb_dir, --mir1k_dir, --stems_dir or --dataset_name."
-            )
+        refuse_if(
+            not self.songs and not self.mir1k,
+            "no song with a vocals stem to train on: give --musdb_dir, --mir1k_dir, --stems_dir or --dataset_name.",
+        )
         for source in config.sources:
             lacking = [song.name for song in songs if source not in song.stems]
-            if lacking and source not in ("vocals", "accompaniment"):
-                raise ValueError(
-                    f"source {source!r} needs songs with that stem, which {lacking[0]!r} lacks: train on --musdb_dir "
-                    "alone, or on other songs with that stem."
-                )
+            refuse_if(
+                lacking and source not in ("vocals", "accompaniment"),
+                f"source {source!r} needs songs with that stem, which {', '.join(lacking[:1])!r} lacks: train on "
+                "--musdb_dir alone, or on other songs with that stem.",
+            )
         self.change_gain = partial(change_gain, min_gain=mixing.min_gain, max_gain=mixing.max_gain)
         # Each stem of an example goes through these in this order, each with the probability beside it.
         self.augmentations = ((partial(pan, max_decibels=mixing.max_panning), mixing.panning_share),)

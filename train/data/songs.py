@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import fsspec
 import numpy as np
@@ -18,6 +19,8 @@ import pyarrow as pa
 
 from modeling_unet_svs.audio.reading_ahead import read_ahead, read_info
 from modeling_unet_svs.audio_reading import AudioFileError
+
+from ..exit_codes import refuse_if
 
 logger = logging.getLogger(__name__)
 
@@ -187,8 +190,11 @@ def decode_recording(recording: Recording) -> tuple[np.ndarray, int]:
     """Samples `(num_channels, num_samples)` and their rate."""
     with file_of(recording) as path, read_ahead(path, recording.audio_stream) as (info, blocks):
         waveform = np.concatenate(list(blocks), axis=1)
-    if not np.isfinite(waveform).all():
-        raise AudioFileError(recording.label, "has samples that are NaN or infinite.")
+    refuse_if(
+        not np.isfinite(waveform).all(),
+        "has samples that are NaN or infinite.",
+        partial(AudioFileError, recording.label),
+    )
     if recording.channel >= len(waveform):
         counts = f"has {len(waveform)} channel(s), and channel {recording.channel} (from 0) is needed."
         raise AudioFileError(recording.label, counts)
@@ -230,8 +236,11 @@ def check_alike(song_name: str, stems: Sequence[tuple[str, int, int | None]]) ->
     rates = [rate for _, rate, _ in stems]
     usual = max(set(rates), key=rates.count, default=0)
     for label, rate, _ in stems:
-        if rate != usual:
-            raise BrokenSongError(f"{song_name!r}: {label} has {rate} Hz where the other stems have {usual} Hz.")
+        refuse_if(
+            rate != usual,
+            f"{song_name!r}: {label} has {rate} Hz where the other stems have {usual} Hz.",
+            BrokenSongError,
+        )
     known = [(length, label) for label, _, length in stems if length is not None]
     if known and max(known)[0] - min(known)[0] > TOLERATED_SAMPLES:
         (short, label), (length, _) = min(known), max(known)

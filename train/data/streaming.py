@@ -15,6 +15,7 @@ import torch
 from modeling_unet_svs import UNetSVSConfig
 
 from ..arguments import TrainingArguments
+from ..exit_codes import refuse_if
 from .augmentations import source_samples
 from .cache import DecodedSong, decode_song
 from .folders import REQUIRED_STEMS, is_held_out, whole_songs
@@ -41,11 +42,11 @@ class SongStream:
             if isinstance(feature, datasets.Audio):
                 rows = rows.cast_column(name, datasets.Audio(decode=False))
         self.rows, self.layout = rows, layout or recognise(self.columns)
-        if self.layout not in HUB_LAYOUTS or not audio_columns(self.columns):
-            raise ValueError(
-                f"--dataset_name {origin}: --layout {self.layout} cannot be streamed; its columns are "
-                f"{', '.join(self.columns)}, and layouts are {', '.join(HUB_LAYOUTS)}."
-            )
+        refuse_if(
+            self.layout not in HUB_LAYOUTS or not audio_columns(self.columns),
+            f"--dataset_name {origin}: --layout {self.layout} cannot be streamed; its columns are "
+            f"{', '.join(self.columns)}, and layouts are {', '.join(HUB_LAYOUTS)}.",
+        )
         self.origin, self.split, self.skip_broken_songs = origin, split, skip_broken_songs
         logger.warning("streaming %s, %s: %s (%s)", origin, split, HUB_LAYOUTS[self.layout], self.layout)
 
@@ -118,11 +119,11 @@ class StreamedMixes(torch.utils.data.IterableDataset):
                     # Copies, which do not keep the whole song in memory.
                     crops = {name: song.stem(name)[:, start : start + num_samples].copy() for name in song.stems}
                     yield replace(song, stems=crops, num_samples=min(song.num_samples - start, num_samples))
-            if not found:
-                raise ValueError(
-                    f"--dataset_name {self.stream.origin} has no songs for worker {consumer} of {num_consumers}: use "
-                    "fewer of --num_workers."
-                )
+            refuse_if(
+                not found,
+                f"--dataset_name {self.stream.origin} has no songs for worker {consumer} of {num_consumers}: use "
+                "fewer of --num_workers.",
+            )
 
     def _decoded(self, songs: Iterator[Song]) -> Iterator[DecodedSong]:
         for song in songs:
