@@ -1,4 +1,4 @@
-"""Takes a song apart into vocals and accompaniment with the deep U-Net of Jansson et al. (ISMIR 2017)."""
+"""Splits a song into vocals and accompaniment with the deep U-Net of Jansson et al. (ISMIR 2017)."""
 
 from importlib import import_module
 from pathlib import Path

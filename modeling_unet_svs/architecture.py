@@ -1,4 +1,4 @@
-"""The network's options and what they may be, for those who have no use for transformers."""
+"""The network's options and their checks, without transformers."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from .separation import MAX_SAMPLING_RATE, MIN_SAMPLING_RATE, SeparationConfig
 MODEL_TYPE = "unet_svs"
 # Upper limit of values per patch (the paper has 65,536), so that a typo cannot exhaust memory.
 MAX_PATCH_VALUES = 1 << 24
-# Upper limit of frames over one sample (the paper has fewer than 2), so that a typo cannot take for ever.
+# Upper limit of frames over one sample (the paper has fewer than 2), so that a typo cannot make it run for ever.
 MAX_OVERLAP = 64
 # Stems become names of files.
 MAX_STEM_LETTERS = 40
 
 
 def drop_masks(values: dict[str, Any]) -> None:
-    """Removes the kind and bound of masks that older configuration files name; all that were ever saved are these."""
+    """Removes the mask options of older configuration files, which were only ever saved with one value."""
     mask = values.pop("mask_activation", "sigmoid"), values.pop("mask_bound", 1)
     if mask != ("sigmoid", 1):
         raise ValueError(f"mask_activation and mask_bound are {mask}: masks are sigmoids from 0 to 1.")

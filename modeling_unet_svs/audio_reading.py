@@ -1,4 +1,4 @@
-"""Audio files of any format to blocks of samples, with the FFmpeg that PyAV's wheels carry."""
+"""Reads audio files of any format as blocks of samples, with the FFmpeg in PyAV's wheels."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import numpy as np
 
 try:
     import av
-except ImportError:  # a model loaded as remote code takes waveforms without it
+except ImportError:  # a model loaded as remote code needs it only for files
     av = None  # type: ignore[assignment] # for `AudioReader` to say so
 
-# Containers of songs alone: none that opens other files by name, as playlists and scripts do.
+# Containers of audio; playlists and scripts, which open other files by name, are left out.
 CONTAINERS = ",".join(
     ("wav", "w64", "aiff", "caf", "au", "flac", "mp3", "ogg", "aac", "ac3", "eac3", "amr", "ape", "wv", "tta", "mpc")
     + ("mov", "matroska", "avi", "asf", "flv", "mpeg", "mpegts")
@@ -30,12 +30,11 @@ TECHNICAL_TAGS = {
 }
 # FFmpeg's sample formats, and numpy's types.
 SAMPLE_TYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
-# Characters that move a terminal's cursor, turn its text around, or are no text: lone halves of UTF-16 stand for any
-# bytes.
+# Characters that move a terminal's cursor or reverse its text, and lone surrogates, which stand for arbitrary bytes.
 CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-# Part of the announced length that a whole file may lack: an encoder's padding, not music.
+# Part of the announced length that a complete file may lack: an encoder's padding, not music.
 TOLERATED_SHARE, TOLERATED_SECONDS = 0.01, 0.1
-# Sizes from here on in a RIFF header are those of programs that do not know the size when they begin.
+# RIFF sizes from here on are written by programs that do not know the size in advance.
 UNKNOWN_RIFF_SIZE = 0x7FFF_0000
 # Beginning of a Wave64 file, before its size.
 W64 = bytes.fromhex("726966662e91cf11a5d628db04c10000")
@@ -43,12 +42,12 @@ W64 = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 MAX_GAPS = 100
 # Upper limits of a block, whatever rate a header claims.
 BLOCK_SECONDS, BLOCK_SAMPLES = 1, 1 << 18
-# Characters of a library's error that are said: it may repeat all that the library was given.
+# Upper limit of a library's error text, which may repeat all of its input.
 LONGEST_REASON = 400
 
 
 def one_line(error: BaseException | str) -> str:
-    """The text of an error, for a line of our own."""
+    """Returns the text of an error as one line."""
     line = " ".join(str(error).split()) or type(error).__name__
     return line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]} ..."
 
@@ -70,7 +69,7 @@ class AudioFileError(ValueError):
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What a file says of its audio."""
+    """What a file's header says about its audio."""
 
     path: Path
     sampling_rate: int
@@ -84,7 +83,7 @@ class AudioInfo:
 class AudioReader(ExitStack):
     """An opened audio or video file, recognised by its content and not by its name; use it as a context manager.
 
-    A damaged frame of a lossy file, or a gap, is left out, as players do. A damaged lossless file, one that cannot be
+    A damaged frame of a lossy file, or a gap, is skipped, as in players. A damaged lossless file, one that cannot be
     followed to its end, and one that ends before the length that its header announces are errors: a song is never
     shortened silently. A file can have several audio streams; a MUSDB18 stem file has five.
     """
@@ -114,7 +113,7 @@ class AudioReader(ExitStack):
 
     @contextmanager
     def _naming_errors(self) -> Iterator[None]:
-        """Context in which errors of a decoder, or of a disk, name the file that they are about."""
+        """Context manager in which errors of the decoder or the disk name the file."""
         try:
             yield
         except av.FFmpegError as error:
@@ -131,7 +130,7 @@ class AudioReader(ExitStack):
                 options["metadata_errors"] = "replace"
             opened = av.open(self._file, "r", **options)
         except (av.FFmpegError, ValueError, OSError, MemoryError):  # the last where a header claims gigabytes
-            raise AudioFileError(self.path, "is no audio file of a known format, or is damaged.") from None
+            raise AudioFileError(self.path, "is not an audio file of a known format, or is damaged.") from None
         self._container = self.enter_context(opened)
         streams = self._container.streams.audio
         self._refuse_if(not streams, "has no sound in it.")
@@ -231,7 +230,7 @@ class AudioReader(ExitStack):
         return b"Xing" in first_frame or b"Info" in first_frame
 
     def _check_size(self) -> None:
-        """A WAV file that was cut ends where it ends, for FFmpeg; only its header tells that something is missing."""
+        """Compares a WAV file's size with its header, since FFmpeg does not notice that a file was cut."""
         actual, announced = os.fstat(self._file.fileno()).st_size, 0
         self._refuse_if(actual == 0, "is empty (0 bytes).")
         head = self._file.read(24)
@@ -269,7 +268,7 @@ def _float_samples(frame: av.AudioFrame) -> np.ndarray:
 
 
 def _text(tag: str) -> str:
-    """A tag with what is no UTF-8 replaced."""
+    """Returns a tag with invalid UTF-8 replaced."""
     return tag.encode(errors="surrogateescape").decode(errors="replace")
 
 
@@ -280,7 +279,7 @@ def _subtype(codec: av.AudioCodecContext) -> str:
 
 
 def read_audio(path: str | Path, audio_stream: int = 0) -> tuple[np.ndarray, int]:
-    """A whole file.
+    """Reads a whole file.
 
     Args:
         path: of the file.

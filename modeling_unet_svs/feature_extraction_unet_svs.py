@@ -1,4 +1,4 @@
-"""Waveforms to the batch that the model's `forward` takes."""
+"""Turns waveforms into the batch that the model's `forward` takes."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ from .separation import MAX_SAMPLE, MAX_SAMPLING_RATE, as_float32
 
 class UNetSVSFeatureExtractor(SequenceFeatureExtractor):
     r"""
-    Gives waveforms the model's number of channels and pads them to a batch. The spectrogram is the model's own work,
-    and songs of other rates are [`UNetSVSModel.separate`]'s.
+    Gives waveforms the model's number of channels and pads them to a batch. The model computes the spectrogram
+    itself; [`UNetSVSModel.separate`] takes songs at other rates.
 
     Args:
         feature_size (`int`, *optional*, defaults to 1):
@@ -44,7 +44,7 @@ class UNetSVSFeatureExtractor(SequenceFeatureExtractor):
         padding: bool | str | PaddingStrategy = True,
         return_tensors: str | TensorType | None = None,
     ) -> BatchFeature:
-        """One waveform or a list of them to `input_values`.
+        """Turns a waveform, or a list of waveforms, into `input_values`.
 
         Args:
             audio: waveform `(num_samples,)` or `(num_channels, num_samples)`, numpy or torch, or a list of such.

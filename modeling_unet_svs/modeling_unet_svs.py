@@ -15,9 +15,9 @@ from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 from .configuration_unet_svs import UNetSVSConfig
 from .network import UNetSVSLayer, UNetSVSNetwork, UNetSVSSeparator, magnitude_of, stft
 
-# Energy of a mixture that is digital silence, so that a division by it overflows nothing.
+# Lower limit of a mixture's energy, so that digital silence causes no overflow.
 SILENT_ENERGY = 1e-9
-# Share of the mixture's energy, 30 dB below it, from which on nobody hears an error: it need not get smaller still.
+# Errors 30 dB below the mixture's energy are inaudible and need not get smaller.
 INAUDIBLE_ERROR = 1e-3
 
 
@@ -32,7 +32,7 @@ def magnitude_l1(
 def log_mse(
     masks: Tensor, mixture: Tensor, magnitude: Tensor, targets: Tensor, scale: Tensor, bin_weights: Tensor
 ) -> Tensor:
-    """Logarithm of each item's squared error over the mixture's energy: the score SDR, but for overlapping frames."""
+    """Logarithm of each item's squared error over the mixture's energy: the SDR score, except that frames overlap."""
     mixture, energy = mixture[:, None], magnitude[:, None].square()
     overlap = mixture.real * targets.real + mixture.imag * targets.imag
     # A real mask turns no phase: |m X - V|² = m² |X|² - 2 m Re(X* V) + |V|².
@@ -133,7 +133,7 @@ class UNetSVSModel(UNetSVSSeparator, PreTrainedModel):
         return stft(nn.functional.pad(waveform.reshape(shape), (0, missing)), n_fft, hop_length)
 
     def _bin_weights(self, label_bandwidth: Tensor | None, magnitude: Tensor) -> Tensor:
-        """1 for each item's bins, `(batch, bins)`, up to its bandwidth, and 0 for those above."""
+        """Weights `(batch, bins)`: 1 up to each item's bandwidth, 0 above it."""
         batch, _, num_bins, _ = magnitude.shape
         if label_bandwidth is None:
             return magnitude.new_ones(batch, num_bins)

@@ -9,7 +9,7 @@ from torch import nn
 from .architecture import Architecture
 from .separation import Separator
 
-# Magnitude below the step of 24-bit audio times any window's sum: only digital silence has no larger one.
+# Below one step of 24-bit audio times any window's sum, so that only digital silence has no larger magnitude.
 SILENT_MAGNITUDE = 1e-8
 
 
@@ -34,7 +34,7 @@ def magnitude_of(spectrum: torch.Tensor) -> torch.Tensor:
 def overlap_add(spectrum: torch.Tensor, n_fft: int, hop_length: int) -> torch.Tensor:
     """Inverse of every frame, windowed again and added up, not yet divided by `synthesis_envelope`."""
     num_frames = spectrum.shape[-1]
-    # In place, and padded only where it must be: memory that is new costs as much time as the transform.
+    # In place, and padded only if necessary: new memory costs as much time as the transform.
     frames = torch.fft.irfft(spectrum.transpose(-1, -2), n=n_fft).mul_(hann_window(n_fft, spectrum.device))
     if n_fft % hop_length:
         frames = nn.functional.pad(frames, (0, -n_fft % hop_length))
@@ -48,7 +48,7 @@ def overlap_add(spectrum: torch.Tensor, n_fft: int, hop_length: int) -> torch.Te
 
 
 def fold_bands(magnitude: torch.Tensor, num_bands: int) -> torch.Tensor:
-    """Bins into channels: bin `k` goes to row `k // num_bands`, of the channel that has `k % num_bands` as band."""
+    """Folds bins into channels: bin `k` goes to row `k // num_bands` of the channel for band `k % num_bands`."""
     batch, channels, num_bins, num_frames = magnitude.shape
     rows = magnitude.reshape(batch, channels, num_bins // num_bands, num_bands, num_frames)
     return rows.transpose(2, 3).reshape(batch, channels * num_bands, num_bins // num_bands, num_frames)
@@ -117,7 +117,7 @@ class UNetSVSNetwork(nn.Module):
 
 
 class UNetSVSSeparator(Separator):
-    """Gives a module with a U-Net for each source, `unets`, its masks, and separation with them."""
+    """Adds masks and separation to a module whose `unets` hold a U-Net for each source."""
 
     config: Architecture
     unets: nn.ModuleDict
@@ -133,7 +133,7 @@ class UNetSVSSeparator(Separator):
         return torch.where(scale > SILENT_MAGNITUDE, scale, 1.0)[:, None, None, None]
 
     def estimate_masks(self, magnitude: torch.Tensor) -> torch.Tensor:
-        """The masks for patches of the mixture's magnitudes, as in evaluation mode whatever the model's mode is.
+        """Estimates the masks for patches of the mixture's magnitudes, always as in evaluation mode.
 
         Args:
             magnitude: float tensor `(batch, num_channels, n_fft // 2 + 1, num_frames)`, `num_frames` a multiple of
@@ -145,7 +145,7 @@ class UNetSVSSeparator(Separator):
         return self.masks_of(in_evaluation(self.unets) if self.training else self.unets, magnitude)
 
     def masks_of(self, unets: nn.ModuleDict, magnitude: torch.Tensor) -> torch.Tensor:
-        """The masks that some U-Nets give, in their own mode; the highest bin gets the mask of the one below."""
+        """Masks of the given U-Nets, in their own mode; the highest bin gets the mask of the bin below."""
         config = self.config
         scaled = (magnitude / self.magnitude_scale(magnitude))[:, :, : config.num_bins]
         if config.magnitude_exponent != 1:
@@ -162,14 +162,14 @@ class UNetSVSSeparator(Separator):
         device = next(self.unets.parameters()).device
         spectrum = stft(torch.from_numpy(waveform).to(device), config.n_fft, config.hop_length)
         patches = magnitude_of(spectrum).unfold(-1, config.num_frames, num_kept).permute(2, 0, 1, 3)
-        # Frames before bins, as the spectrum lies in memory.
+        # Frames before bins, like the spectrum in memory.
         masks = self.estimate_masks(patches)[..., kept].permute(1, 2, 0, 4, 3).flatten(2, 3).mT
         mixture = spectrum[..., kept.start : kept.start + num_patches * num_kept]
         return overlap_add(mixture * masks, config.n_fft, config.hop_length).cpu().numpy()
 
 
 def in_evaluation(unets: nn.ModuleDict) -> nn.ModuleDict:
-    """Modules of their own in evaluation mode, with the same weights: others may be training the given ones."""
+    """Copies of modules in evaluation mode that share their weights: others may be training the originals."""
     shared = {id(tensor): tensor for tensor in (*unets.parameters(), *unets.buffers())}
     return copy.deepcopy(unets, shared).eval()
 
@@ -185,14 +185,14 @@ class UNetSVSModule(UNetSVSSeparator, nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return next(self.parameters()).device
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the network computes in; the spectrogram is float32 always."""
+        """Type that the network computes in; the spectrogram is always float32."""
         return next(self.parameters()).dtype
 
     def num_parameters(self) -> int:
-        """How many numbers training has found."""
+        """Number of trained parameters."""
         return sum(parameter.numel() for parameter in self.parameters())

@@ -1,4 +1,4 @@
-"""Songs in, stems out: the transformers pipeline."""
+"""The transformers pipeline: songs in, stems out."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from .separation import Separator
 
 
 class UNetSVSPipeline(Pipeline):
-    """`pipeline("audio-to-audio", model=...)`: takes songs apart into stems.
+    """`pipeline("audio-to-audio", model=...)`: separates songs into stems.
 
     A song is the path of an audio or video file; a dictionary with `sampling_rate` and the waveform as `array` or
     `raw`, as in a `datasets` audio column; or a waveform `(num_samples,)` or `(num_channels, num_samples)`, numpy or
@@ -39,7 +39,7 @@ class UNetSVSPipeline(Pipeline):
     def preprocess(
         self, song: str | Path | dict[str, Any] | np.ndarray | torch.Tensor, sampling_rate: int | None = None
     ) -> dict[str, Any]:
-        """A song in any of its forms to its `waveform`, `(num_channels, num_samples)`, and its `sampling_rate`."""
+        """Turns a song in any form into its `waveform`, `(num_channels, num_samples)`, and `sampling_rate`."""
         if isinstance(song, (str, Path)):
             waveform, sampling_rate = read_audio(song)
         elif isinstance(song, dict):
@@ -60,7 +60,7 @@ class UNetSVSPipeline(Pipeline):
         return {"stems": stems, "sampling_rate": model_inputs["sampling_rate"]}
 
     def postprocess(self, model_outputs: dict[str, Any]) -> list[dict[str, Any]]:
-        """Stems to the dictionaries that the call returns."""
+        """Turns stems into the dictionaries that the call returns."""
         rate = model_outputs["sampling_rate"]
         stems = model_outputs["stems"].items()
         return [{"label": name, "audio": np.asarray(stem), "sampling_rate": rate} for name, stem in stems]

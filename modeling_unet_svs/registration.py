@@ -1,6 +1,6 @@
-"""Tells transformers' auto classes and its pipelines of our classes, each once it is imported and not before.
+"""Registers our classes with transformers' auto classes and pipelines when those are imported.
 
-Importing them takes seconds, for which `unet-svs --help` and whoever reads audio files alone have no use. Our classes
+Importing them takes seconds, which `unet-svs --help` and programs that only read audio do not need. Our classes
 cannot register at the end of their own files, since these also run as a checkpoint's remote code."""
 
 import sys
@@ -15,19 +15,19 @@ OURS, AUTO, PIPELINES = sys.modules[__package__], "transformers.models.auto", "t
 
 
 def register_class(auto_class: str, name: str) -> None:
-    """Tells an auto class of a class of ours."""
+    """Registers one of our classes with an auto class."""
     config = OURS.UNetSVSConfig
     key = config.model_type if auto_class == "AutoConfig" else config
     getattr(import_module("transformers"), auto_class).register(key, getattr(OURS, name), exist_ok=True)
 
 
 def register_pipeline() -> None:
-    """Tells transformers' `pipeline` of ours."""
+    """Registers our pipeline with transformers' `pipeline`."""
     registry, model = import_module(PIPELINES).PIPELINE_REGISTRY, import_module("transformers").AutoModel
     registry.register_pipeline("audio-to-audio", pipeline_class=OURS.UNetSVSPipeline, pt_model=model)
 
 
-# What is done once a module has run. Our pipeline may be what imports theirs: it registers when both have run.
+# What to do after a module has run. Our pipeline may be what imports theirs, so it registers after both.
 AFTERWARDS: dict[str, Any] = {
     f"{AUTO}.configuration_auto": partial(register_class, "AutoConfig", "UNetSVSConfig"),
     f"{AUTO}.modeling_auto": partial(register_class, "AutoModel", "UNetSVSModel"),
@@ -50,7 +50,7 @@ class RegisteringFinder(MetaPathFinder):
 
 
 def register_on_import() -> None:
-    """Registers with what of transformers is imported already, and with the rest when it is."""
+    """Registers with the parts of transformers that are imported, and with the others when they are."""
     sys.meta_path.insert(0, RegisteringFinder())
     for name, register in AFTERWARDS.items():
         if name in sys.modules:

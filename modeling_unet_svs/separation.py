@@ -19,7 +19,7 @@ MAX_SAMPLING_RATE = 192_000
 MAX_CHANNELS = 64
 # Largest sample whose square, and the sum of a patch of such squares, is still finite.
 MAX_SAMPLE = 1e15
-# Samples of the lower of two rates that soxr keeps to itself at most; 1,400 were measured over all kinds of ratios.
+# Upper limit of the samples, at the lower of two rates, that soxr holds back; at most 1,400 were measured.
 MAX_HELD_SAMPLES = 2048
 DEFAULT_BATCH_SIZE = 4
 MAX_BATCH_SIZE = 1 << 16
@@ -31,7 +31,7 @@ Waveform = TypeVar("Waveform")
 
 @dataclass
 class SeparationConfig:
-    """The part of a model's configuration that its graph in another runtime does not hold, by the same names."""
+    """The part of a model's configuration that its graph in another runtime does not contain."""
 
     sampling_rate: int = 8192
     num_channels: int = 1
@@ -61,14 +61,14 @@ def hann_window(n_fft: int) -> np.ndarray:
 
 
 def synthesis_envelope(n_fft: int, hop_length: int) -> np.ndarray:
-    """Sum of all squared windows over one hop, by which added-up frames are divided where every frame is there."""
+    """Sum of the squared windows over one hop, by which complete overlap-added frames are divided."""
     padded = np.pad(hann_window(n_fft) ** 2, (0, -n_fft % hop_length))
     return padded.reshape(-1, hop_length).sum(0)
 
 
 def as_float32(waveform: Any) -> np.ndarray:
     """A copy of an array, tensor or list as finite float32 with full scale 1."""
-    if hasattr(waveform, "detach"):  # a tensor: PyTorch is not imported for the question
+    if hasattr(waveform, "detach"):  # a tensor, recognised without importing PyTorch
         waveform = waveform.detach().cpu()
         waveform = (waveform.float() if str(waveform.dtype) == "torch.bfloat16" else waveform).numpy()
     waveform = np.asarray(waveform)
@@ -82,12 +82,12 @@ def as_float32(waveform: Any) -> np.ndarray:
         index = int(np.argmin(np.isfinite(samples).reshape(-1)))
         raise ValueError(f"the waveform is not finite: {waveform.reshape(-1)[index]} at its value number {index}.")
     if samples.size and max(samples.max(), -samples.min()) > MAX_SAMPLE:
-        raise ValueError(f"the waveform has samples beyond {MAX_SAMPLE:g}, where full scale is 1: it is no sound.")
+        raise ValueError(f"the waveform has samples beyond {MAX_SAMPLE:g}, where full scale is 1: this is not audio.")
     return samples
 
 
 class SampleQueue:
-    """First samples in, first samples out; costs no more than the samples that are waiting."""
+    """Queue of samples, first in, first out; holds only the samples that are waiting."""
 
     def __init__(self, num_channels: int):
         self._blocks: deque[np.ndarray] = deque()
@@ -118,7 +118,7 @@ class SampleQueue:
 
 
 class Resampler:
-    """Converts the sampling rate of a stream; any blocks give the same samples as the whole at once."""
+    """Converts the sampling rate of a stream; the result does not depend on how it is cut into blocks."""
 
     def __init__(self, input_rate: int, output_rate: int, num_channels: int):
         self._stream = None
@@ -128,7 +128,7 @@ class Resampler:
             self._stream = soxr.ResampleStream(input_rate, output_rate, num_channels, dtype="float32", quality="HQ")
 
     def push(self, block: np.ndarray, last: bool = False) -> np.ndarray:
-        """Takes a block and gives what is ready."""
+        """Takes a block and returns the samples that are ready."""
         if self._stream is None:
             return block
         return self._stream.resample_chunk(np.ascontiguousarray(block.T), last=last).T
@@ -154,11 +154,11 @@ class PatchSeparator:
 
     @property
     def latency(self) -> int:
-        """Samples that have to follow a sample, at most, before its stems are given."""
+        """Upper limit of the samples that must follow a sample before its stems are returned."""
         return self.batch_size * self._kept_samples + self._context_samples + self._overlap
 
     def push(self, block: np.ndarray) -> np.ndarray:
-        """Takes samples and gives the sources of those that are complete."""
+        """Takes samples and returns the sources of those that are complete."""
         self._queue.put(block)
         self._num_pushed += block.shape[1]
         estimates = []
@@ -167,7 +167,7 @@ class PatchSeparator:
         return self._join(estimates)
 
     def flush(self) -> np.ndarray:
-        """Gives the sources of all samples not given yet."""
+        """Returns the sources of all remaining samples."""
         waiting = self._queue.get(len(self._queue))
         num_before = min(self._num_pushed - waiting.shape[1], self._history.shape[1])
         end = np.concatenate([self._history[:, self._history.shape[1] - num_before :], waiting], axis=1)
@@ -186,7 +186,7 @@ class PatchSeparator:
         return joined[..., : joined.shape[-1] - surplus] if surplus > 0 else joined
 
     def _missing_samples(self, num_patches: int) -> int:
-        """Samples beyond those already seen that the next patches, with their context, need."""
+        """Number of samples still needed for the next patches and their context."""
         needed = num_patches * self._kept_samples + 2 * self._context_samples + self._overlap
         return needed - self._history.shape[1]
 
@@ -212,7 +212,7 @@ class PatchSeparator:
 
 
 class SeparationStream:
-    """Takes blocks of a mixture and gives blocks of its stems; made by [`UNetSVSModel.stream`].
+    """Takes blocks of a mixture and returns blocks of its stems; made by [`UNetSVSModel.stream`].
 
     The stems that come out, one after the other, are those of [`UNetSVSModel.separate`] at the same `batch_size`,
     however the mixture is cut into blocks. Memory does not grow with the length of the stream.
@@ -251,7 +251,7 @@ class SeparationStream:
 
     @property
     def latency(self) -> int:
-        """Samples that have to follow a sample, at most, before its stems are given."""
+        """Upper limit of the samples that must follow a sample before its stems are returned."""
         model_rate = self.model.config.sampling_rate
         if self.sampling_rate == model_rate:
             return self._separator.latency
@@ -317,7 +317,7 @@ class SeparationStream:
 
 
 class Separator:
-    """Gives a model of any runtime `separate` and `stream`, over its `config` and `overlap_added_frames`."""
+    """Adds `separate` and `stream` to a model of any runtime with `config` and `overlap_added_frames`."""
 
     config: SeparationConfig
 
@@ -334,7 +334,7 @@ class Separator:
         batch_size: int = DEFAULT_BATCH_SIZE,
         progress_callback: Callable[[int, int], None] | None = None,
     ) -> dict[str, Waveform]:
-        """Takes a mixture apart into `config.stems`.
+        """Separates a mixture into `config.stems`.
 
         Whatever the model's own rate and channels are, the stems have the mixture's length, rate, channels and kind;
         where `config.residual` is named they add up to it. Training mode is neither used nor changed.

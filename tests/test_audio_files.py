@@ -189,7 +189,7 @@ def test_what_is_shorter_than_its_header_says_is_an_error(folder, sound_files, k
 # Files that cannot be read, and what is said of each.
 BAD_FILES = {
     **{"missing.wav": "no such file", "folder": "folder", "empty.wav": "empty", "zero.wav": "no samples"},
-    **{"text.mp3": "no audio file", "playlist.mp3": "no audio file", "silent film.mp4": "no sound"},
+    **{"text.mp3": "not an audio file", "playlist.mp3": "not an audio file", "silent film.mp4": "no sound"},
     **{"truncated.mp3": "truncated", "truncated.flac": "truncated|damaged", "truncated.wav": "truncated"},
     "damaged.flac": "damaged",
 }

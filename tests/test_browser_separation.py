@@ -150,7 +150,7 @@ def test_what_cannot_be_separated_is_said_in_plain_words(browser, site, tmp_path
         page.click("#start")
         page.wait_for_selector("#status[role=alert] :text('There is no song yet')")
         for song, message in (
-            (letters, "letters.mp3 is no audio file that this browser can read"),
+            (letters, "letters.mp3 is not an audio file that this browser can read"),
             (endless, "endless.flac lasts 15:01 (minutes:seconds), and 15 minutes are the limit here"),
         ):
             page.set_input_files("#song", str(song))

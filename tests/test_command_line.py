@@ -210,7 +210,7 @@ def test_no_songs_at_all(command):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("nobody/no-such-model", "is no folder here, and no model on the Hugging Face Hub"),
+        ("nobody/no-such-model", "is neither a local folder nor a model that can be reached on the Hugging Face Hub"),
         *(("truncated weights", "safetensors"), ("garbage for weights", "safetensors"), ("a pickle", "safetensors")),
         *(("another kind of model", "bert"), ("an empty folder", "config.json")),
     ],
@@ -285,7 +285,7 @@ def test_a_song_goes_through_standard_input_and_a_stem_comes_out(checkpoint, mod
 
 @pytest.mark.parametrize(
     ("arguments", "part"),
-    [(["-"], "--stem all: standard output takes one of vocals"), (["-", "song.wav"], "goes alone")],
+    [(["-"], "--stem all: standard output takes one of vocals"), (["-", "song.wav"], "cannot be combined")],
 )
 def test_standard_output_takes_one_stem_of_one_song(command, checkpoint, arguments, part):
     done = command("separate", *arguments, "--model", checkpoint)
@@ -310,7 +310,7 @@ def test_what_is_no_song_through_standard_input(checkpoint):
     done = pipe(b"no song", "-", "--stem", "vocals", "--model", checkpoint)
     assert done.returncode == FAILED
     assert done.stdout == b""
-    assert_one_line(done.stderr.decode(), "standard input: is no audio file of a known format")
+    assert_one_line(done.stderr.decode(), "standard input: is not an audio file of a known format")
 
 
 def test_an_interrupt_ends_the_wait_for_a_song_that_never_comes(command, checkpoint, tmp_path, monkeypatch):

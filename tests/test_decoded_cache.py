@@ -163,7 +163,7 @@ def broken(folder: Path, how: str) -> str:
         write_song(path, bass, 48_000)
         return r"'Somebody - Two': .*bass.wav has 48000 Hz where the other stems have 44100 Hz"
     path.write_text("nothing")
-    return r"bass.wav: is no audio file"
+    return r"bass.wav: is not an audio file"
 
 
 @pytest.mark.parametrize("how", ["NaN", "shorter", "differently sampled", "no audio"])

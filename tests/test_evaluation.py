@@ -165,7 +165,7 @@ def test_results_of_something_else_are_not_overwritten(stems_dir, tmp_path):
     output = tmp_path / "results.json"
     evaluated(stems_dir, output)
     before = output.read_text()
-    with pytest.raises(ValueError, match="results.json is there and holds results for another model"):
+    with pytest.raises(ValueError, match="results.json exists and holds results for another model"):
         evaluated(stems_dir, output, model="mixture")
     write_song(stems_dir / "d" / "vocals.wav", noise(1, RATE), RATE)
     with pytest.raises(ValueError, match="for another data"):

@@ -50,7 +50,7 @@ def test_nothing_of_a_checkpoint_is_new_weights(model):
 
 def test_a_checkpoint_that_is_none_is_one_line(training_root):
     said = refused(training_root, "not tuned", "--model_name_or_path", "nobody/nothing")
-    assert "train: model nobody/nothing: is no folder here" in said
+    assert "train: model nobody/nothing: is neither a local folder nor a model" in said
     assert not (training_root / "not tuned").exists()
 
 

@@ -71,7 +71,7 @@ def test_two_processes_do_each_song_once_and_report_what_one_process_does(separa
     assert [song["input"] for song in songs] == [*SONGS, BROKEN]
     assert statuses(songs) == ["done"] * NUM_SONGS + ["failed"]
     assert [song["num_samples"] for song in songs] == [NUM_SAMPLES] * NUM_SONGS + [None]
-    assert songs[-1]["error"].startswith(f"{BROKEN}: is no audio file")
+    assert songs[-1]["error"].startswith(f"{BROKEN}: is not an audio file")
     assert "1 of 5 failed: see two.jsonl" in done.stderr
     assert sorted(done.stdout.split()) == sorted(path for song in songs[:-1] for path in song["outputs"])
 

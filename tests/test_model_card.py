@@ -136,7 +136,7 @@ def test_what_no_card_can_be_made_of_is_named_and_the_card_stays(results_dir, tm
     change(model, failed={"some song": "broken"})
     assert "full_band.json lacks songs" in refused()
     model.write_text("{")
-    assert "full_band.json is no JSON" in refused()
+    assert "full_band.json is not valid JSON" in refused()
     (results_dir / "training.json").write_text('{"recipe": "full_band"}')
     assert "training.json lacks model_name, runs, data" in refused()
     (results_dir / "training.json").unlink()

@@ -83,7 +83,7 @@ def test_what_is_no_song_is_answered_in_one_sentence(demo, tmp_path):
     text = tmp_path / "notes.txt"
     text.write_text("la la la")
     for path, sentence in {
-        text: "notes.txt is no audio file of a known format",
+        text: "notes.txt is not an audio file of a known format",
         write_song(tmp_path / "nothing.wav", np.zeros((1, RATE)), RATE): "nothing.wav is silent",
         write_song(tmp_path / "long.flac", np.zeros((1, 800 * 8_000)), 8_000): "long.flac lasts 13:20",
     }.items():

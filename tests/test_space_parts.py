@@ -119,7 +119,7 @@ def test_what_cannot_be_taken_apart_is_refused_in_one_sentence(tmp_path):
         opened.setparams((9, 2, RATE, 0, "NONE", ""))
         opened.writeframes(bytes(9 * 2 * RATE))
     refused = {
-        text: "text.mp3 is no audio file of a known format, or is damaged.",
+        text: "text.mp3 is not an audio file of a known format, or is damaged.",
         empty: "empty.wav is empty (0 bytes).",
         ten_hours: "hours.flac lasts 600:00 (minutes:seconds) or more, and 0:06 is the limit here: cut it into parts.",
         write_song(tmp_path / "silent.wav", np.zeros((2, RATE)), RATE): "silent.wav is silent from beginning to end",

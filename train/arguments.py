@@ -34,25 +34,25 @@ class DataArguments:
         default=None, help="Data set of the Hub, or a local copy, with the stems of songs."
     )
     layout: str | None = HfArg(
-        default=None, help=f"Of --stems_dir or --dataset_name, where it is not recognised: {', '.join(LAYOUTS)}."
+        default=None, help=f"Layout of --stems_dir or --dataset_name if it is not recognised: {', '.join(LAYOUTS)}."
     )
     skip_broken_songs: bool = HfArg(
         default=False, help="Leave out songs that lack a stem or cannot be decoded, instead of stopping."
     )
-    cache_dir: str | None = HfArg(default=None, help="Where songs are kept decoded; default: output_dir/../cache.")
+    cache_dir: str | None = HfArg(default=None, help="Folder for decoded songs; default: output_dir/../cache.")
     decoding_workers: int = HfArg(default=0, help="Threads that decode; 0 for one per core, up to 8.")
     streaming: bool = HfArg(default=False, help="Read --dataset_name song by song while training; nothing is kept.")
     shuffle_buffer_size: int = HfArg(
-        default=64, help="With --streaming: crops that are held and mixed, for each worker."
+        default=64, help="With --streaming: crops that each worker holds and mixes."
     )
-    crops_per_song: int = HfArg(default=8, help="With --streaming: crops of a song each time it comes.")
+    crops_per_song: int = HfArg(default=8, help="With --streaming: crops taken from a song in each pass.")
 
     def check_data(self) -> None:
         """Refuses flags that do not fit together."""
         folders = self.musdb_dir or self.mir1k_dir or self.stems_dir
         if self.streaming:
             refuse_if(not self.dataset_name, "--streaming reads --dataset_name, which is not given.")
-            only = "--streaming reads --dataset_name alone: leave the folders out."
+            only = "--streaming reads only --dataset_name: leave the folders out."
             refuse_if(folders or self.instrumentals_dir, only)
             too_few = "--shuffle_buffer_size and --crops_per_song must be at least 1."
             refuse_if(self.shuffle_buffer_size < 1 or self.crops_per_song < 1, too_few)
@@ -78,7 +78,7 @@ class TrainingArguments(DataArguments):
         default=None, help="Name in train/recipes/, or a path to a JSON file; full_band if not given."
     )
     model_name_or_path: str | None = HfArg(
-        default=None, help="Checkpoint to start from, a folder or Hub id; --recipe, where given, says the new shape."
+        default=None, help="Checkpoint to start from, a folder or Hub id; a given --recipe sets the new architecture."
     )
     max_train_steps: int = HfArg(default=5000, help="Optimizer steps.")
     train_batch_size: int = HfArg(default=16, help="Examples per step and process.")
@@ -86,24 +86,24 @@ class TrainingArguments(DataArguments):
     learning_rate: float = HfArg(default=1.2e-3, help="AdamW's highest learning rate.")
     warmup_steps: int = HfArg(default=100, help="Steps of linear warm-up before the cosine.")
     weight_decay: float = HfArg(default=0.01, help="AdamW's weight decay.")
-    max_grad_norm: float = HfArg(default=5.0, help="Gradients are scaled down to this norm.")
-    ema_decay: float = HfArg(default=0.999, help="Moving average of the weights; this is what is saved.")
+    max_grad_norm: float = HfArg(default=5.0, help="Upper limit of the gradients' norm.")
+    ema_decay: float = HfArg(default=0.999, help="Decay of the weights' moving average, which is what is saved.")
     mixed_precision: Literal["no", "bf16", "fp16"] = HfArg(
         default="no", help="Precision; after an overflow, bf16 goes on in full precision."
     )
-    torch_compile: bool = HfArg(default=False, help="Compile the model first; pays for long runs.")
+    torch_compile: bool = HfArg(default=False, help="Compile the model first; worthwhile for long runs.")
     num_workers: int = HfArg(default=1, help="Processes that make examples.")
     seed: int = HfArg(default=0, help="Seed of weights, examples and dropout.")
     validation_steps: int = HfArg(default=500, help="Steps between two validations.")
     early_stopping_patience: int | None = HfArg(
-        default=None, help="Stop after so many validations in a row without a better SDR."
+        default=None, help="Stop after this many validations in a row without a better SDR."
     )
     report_to: Literal["tensorboard", "wandb", "trackio", "all", "none"] = HfArg(
-        default="tensorboard", help="Where to log; all is every tracker that is installed."
+        default="tensorboard", help="Where to log; all means every installed tracker."
     )
     logging_steps: int = HfArg(default=50, help="Steps between two lines of the log.")
     checkpointing_steps: int = HfArg(default=250, help="Steps between two checkpoints.")
-    checkpoints_total_limit: int = HfArg(default=2, help="Older checkpoints are removed.")
+    checkpoints_total_limit: int = HfArg(default=2, help="Checkpoints to keep; older ones are removed.")
     resume_from_checkpoint: str | None = HfArg(
         default=None, help="A checkpoint's folder, or `latest` for the newest in output_dir, if any."
     )
@@ -112,7 +112,7 @@ class TrainingArguments(DataArguments):
 
 
 class CommandParser(HfArgumentParser):
-    """Raises what is wrong with a command line, which is then one line instead of a list of all flags."""
+    """Raises what is wrong with a command line, so that it is one line instead of a list of all flags."""
 
     def error(self, message: str) -> NoReturn:
         raise ValueError(message)
@@ -126,7 +126,7 @@ def read_recipe(name: str) -> dict[str, dict]:
     try:
         recipe = json.loads(path.read_text())
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is no JSON: {error}.") from None
+        raise ValueError(f"{path} is not valid JSON: {error}.") from None
     sections = {"model": UNetSVSConfig, "training": TrainingArguments, "mixing": MixingArguments}
     for section, values in recipe.items():
         refuse_if(section not in sections, f"{path} has a section {section!r}: use {', '.join(sections)}.")
@@ -172,16 +172,16 @@ class EvaluationArguments:
     protocol: list[str] = HfArg(
         default_factory=lambda: ["sdr"],
         help="One or several of sdr (SDR and SI-SDR of the song), museval (BSSEval v4), bss_eval_v3 (the "
-        "paper's NSDR, SIR, SAR), levels (what comes out as a stem that does not play).",
+        "paper's NSDR, SIR, SAR), levels (how loud a stem is that does not play).",
         metadata={"choices": [*PROTOCOLS]},
     )
     bss_eval_rate: int | None = HfArg(
         default=None, help="Hz of bss_eval_v3; default: the lower of the model's and the song's (MIR-1K: 16000)."
     )
     output: str | None = HfArg(
-        default=None, help="JSON file for all scores; songs that it has already are not done again."
+        default=None, help="JSON file for all scores; songs already in it are not scored again."
     )
-    overwrite: bool = HfArg(default=False, help="Begin --output anew, whatever it has.")
+    overwrite: bool = HfArg(default=False, help="Start --output afresh, whatever it holds.")
     plot_format: Literal["png", "svg", "none"] = HfArg(default="png", help="Format of the box plot beside --output.")
 
     def __post_init__(self):

@@ -23,15 +23,15 @@ PATTERN = re.compile(r"checkpoint-(\d+)")
 
 @contextmanager
 def said_in_one_line(folder: Path) -> Iterator[None]:
-    """Context in which a folder is written."""
+    """Context manager for writing a folder; an error takes one line."""
     try:
         yield
-    except Exception as error:  # a full disk is another error in each of the libraries that write
+    except Exception as error:  # each library raises its own error for a full disk
         raise ValueError(f"{folder} cannot be written to: {one_line(error)}") from None
 
 
 def save_model(model: UNetSVSModel, folder: str | Path) -> None:
-    """Saves a model as it is pushed to the Hub; graphs that were exported of an older one go."""
+    """Saves a model as it is pushed to the Hub; removes graphs exported from an older one."""
     shutil.rmtree(Path(folder) / "onnx", ignore_errors=True)
     extractor = UNetSVSFeatureExtractor(model.config.num_channels, model.config.sampling_rate)
     with said_in_one_line(Path(folder)), whole_files(folder) as partial:
@@ -63,13 +63,13 @@ def list_checkpoints(output_dir: Path) -> list[Path]:
 
 
 def step_of(checkpoint: Path) -> int:
-    """The step of a folder `checkpoint-STEP`, and 0 of one that has another name."""
+    """The step of a folder `checkpoint-STEP`; 0 for any other name."""
     found = PATTERN.fullmatch(checkpoint.name)
     return int(found[1]) if found else 0
 
 
 def find_checkpoint(output_dir: Path, resume_from_checkpoint: str | None) -> Path | None:
-    """The checkpoint to go on from; `None` to begin anew, which `latest` also means where there is none yet."""
+    """The checkpoint to resume from; `None` for a new run, also with `latest` if there is none yet."""
     existing = list_checkpoints(output_dir)
     if resume_from_checkpoint == "latest":
         return existing[-1] if existing else None
@@ -84,7 +84,7 @@ def find_checkpoint(output_dir: Path, resume_from_checkpoint: str | None) -> Pat
 
 
 def load_checkpoint_state(accelerator: Accelerator, checkpoint: Path, config: UNetSVSConfig) -> Path | None:
-    """Takes all state from a checkpoint or, where that is damaged, from the newest older one that is not."""
+    """Loads all state from a checkpoint or, if that is damaged, from the newest older one that is not."""
     older = [path for path in list_checkpoints(checkpoint.parent) if step_of(path) < step_of(checkpoint)]
     for candidate in [checkpoint, *reversed(older)]:
         try:
@@ -104,7 +104,7 @@ def load_checkpoint_state(accelerator: Accelerator, checkpoint: Path, config: UN
 
 
 def differing_fields(saved: UNetSVSConfig, config: UNetSVSConfig) -> str:
-    """The architecture's fields that two configurations have different values of, in words."""
+    """Describes the architecture's fields that differ between two configurations."""
     # Compared as JSON, since a tuple is read back as a list.
     before, now = (json.loads(one.to_json_string(use_diff=False)) for one in (saved, config))
     names = [field.name for field in fields(Architecture)]

@@ -36,9 +36,9 @@ from .evaluation.scores import PROTOCOLS, STEMS, ScoredSong
 from .evaluation.separators import Estimator, load_estimator
 from .exit_codes import FAILED, refuse_if, run_command
 
-# Songs of each process between two times that results are written.
+# Songs per process between two writes of the results.
 SONGS_PER_ROUND = 4
-# Copies as Opus files say 48 kHz.
+# Copies stored as Opus files report 48 kHz.
 MIR1K_RATE = 16_000
 
 
@@ -95,7 +95,7 @@ def read_references(song: Song) -> tuple[np.ndarray, int]:
 
 def evaluate(arguments: EvaluationArguments, command: str = "") -> dict[str, Any]:
     """Separates every song's mixture, which is the sum of its stems, and scores the estimates at the song's rate."""
-    # On the CPU, several processes are only recognised when it is asked for.
+    # Without a GPU, Accelerate joins several processes only if it is told to use the CPU.
     use_cpu = os.environ.get("ACCELERATE_USE_CPU", "false").lower() in ("1", "true")
     state = PartialState(cpu=use_cpu or not torch.accelerator.is_available())
     collection = find_songs_to_score(arguments)
@@ -153,7 +153,7 @@ def evaluate(arguments: EvaluationArguments, command: str = "") -> dict[str, Any
 def score(
     song: Song, known: Mapping, estimator: Estimator, collection: SongCollection, arguments: EvaluationArguments
 ) -> tuple[str, dict[str, Any] | None, str | None]:
-    """A song's name, its scores, and why there are none."""
+    """Returns a song's name and its scores, or the reason why there are none."""
     try:
         references, rate = read_references(song)
         estimates = np.ascontiguousarray(estimator.separate(references, rate))
@@ -161,7 +161,7 @@ def score(
         separated = ScoredSong(references, estimates, rate, arguments.bss_eval_rate or min(rates), estimator.separate)
         new = {protocol: PROTOCOLS[protocol](separated) for protocol in arguments.protocol if protocol not in known}
         return song.name, plain({**known, "seconds": references.shape[-1] / rate, **new}), None
-    except Exception as error:  # one song, whatever is wrong with it, does not end the evaluation of all others
+    except Exception as error:  # whatever is wrong with one song, the others are still evaluated
         return song.name, None, one_line(error)
 
 

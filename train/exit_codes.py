@@ -1,4 +1,4 @@
-"""From a command's work to its exit code, alike for all of `python -m train.…`."""
+"""Turns a command's work into its exit code, for all of `python -m train.…`."""
 
 import argparse
 import subprocess

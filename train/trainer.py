@@ -33,7 +33,7 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
     """Trains a model and saves the moving average of its weights to `training.output_dir`."""
     output_dir = Path(training.output_dir)
     accelerator = Accelerator(
-        # Several processes without a GPU are several only where Accelerate is told that the CPU is meant.
+        # Without a GPU, Accelerate joins several processes only if it is told to use the CPU.
         cpu=not torch.accelerator.is_available(),
         mixed_precision=training.mixed_precision,
         gradient_accumulation_steps=training.gradient_accumulation_steps,
@@ -50,7 +50,7 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
     model, said = initial_model(config, training.model_name_or_path)
     accelerator.print(said)
     output_dir.mkdir(parents=True, exist_ok=True)
-    # The processes begin with the same weights, and drop different units.
+    # The processes start with the same weights, but drop different units.
     set_seed(training.seed, device_specific=True)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay, fused=True
@@ -86,7 +86,7 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
             if not accelerator.sync_gradients:
                 continue
             norm = accelerator.clip_grad_norm_(model.parameters(), training.max_grad_norm)
-            # fp16 overflows now and then by design, and its gradient scaler leaves such a step out by itself.
+            # fp16 overflows now and then by design; its gradient scaler skips such a step by itself.
             if torch.isfinite(norm) or training.mixed_precision == "fp16":
                 optimizer.step()
                 average.update_parameters(accelerator.unwrap_model(model))
@@ -94,7 +94,7 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
                 tqdm.write(f"step {run.step + 1}: the gradient is not finite: left out")
             else:
                 run.full_precision = True
-                # Takes away what `prepare` has wrapped around `forward`, and changes nothing else.
+                # Removes only what `prepare` has wrapped around `forward`.
                 accelerator.unwrap_model(model, keep_fp32_wrapper=False)
                 tqdm.write(f"step {run.step + 1}: the gradient is not finite: left out; full precision from here on")
             schedule.step()
@@ -144,7 +144,7 @@ def initial_model(config: UNetSVSConfig, model_name_or_path: str | None) -> tupl
     """The model to train, and where its weights come from: a checkpoint gives those that have the same shape."""
     if model_name_or_path is None:
         return UNetSVSModel(config).train(), "new weights"
-    load_checkpoint(model_name_or_path)  # for its errors: below, nothing that is wrong with the weights is one
+    load_checkpoint(model_name_or_path)  # for its errors: below, faulty weights would raise none
     model, report = UNetSVSModel.from_pretrained(
         model_name_or_path,
         config=config,

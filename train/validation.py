@@ -45,7 +45,7 @@ def validate(model: UNetSVSModel, songs: Sequence[DecodedSong], accelerator: Acc
 
 
 def available_trackers(report_to: str) -> list[str]:
-    """Names of the trackers that `--report_to` means, all of which are installed."""
+    """Names of the installed trackers that `--report_to` asks for."""
     installed = [name for name in TRACKERS if name in map(str, get_available_trackers())]
     if report_to in ("all", "none"):
         return installed if report_to == "all" else []

@@ -1,4 +1,4 @@
-"""Blocks of an audio file, decoded ahead by a thread that may hang without taking the program along."""
+"""Decodes audio files ahead in a thread, which may hang without hanging the program."""
 
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -12,7 +12,7 @@ import numpy as np
 from ..audio_reading import AudioFileError, AudioInfo, AudioReader
 
 Item = TypeVar("Item")
-# Seconds that the item being worked on gets when nothing more is wanted.
+# Seconds that the current item gets to finish when no more are wanted.
 GRACE = 10
 # Blocks of a second, about as many as the network takes at once.
 BLOCKS_AHEAD = 10
@@ -21,13 +21,13 @@ TIME_LIMIT = 120
 
 
 class HangError(Exception):
-    """Nothing came of what is worked on in the background."""
+    """Work in the background has produced nothing in time."""
 
 
 def in_background(
     items: Generator[Item, None, None], max_items: int, time_limit: int | None = None
 ) -> Generator[Item, None, None]:
-    """Gives what a generator gives, in order, worked out ahead in a thread of its own, which also closes it."""
+    """Yields a generator's items in order, computed ahead in a thread of its own, which also closes it."""
     ahead, closed, grace = Queue[Any](max_items), Event(), GRACE
 
     def work() -> None:
@@ -42,7 +42,7 @@ def in_background(
             end = error
         ahead.put((True, end))
 
-    # It does not keep the program from ending.
+    # A daemon does not keep the program from ending.
     thread = Thread(target=work, daemon=True)
     thread.start()
     try:
@@ -66,7 +66,7 @@ def in_background(
 
 
 def _wait_for(ahead: Queue[Any], time_limit: int | None) -> Any:
-    # By the second: a program that was stopped, and goes on much later, has not waited all that time.
+    # Counted by the second: a program that was stopped and continues later has not waited in between.
     waited = 0
     while time_limit is None or waited < time_limit:
         with suppress(Empty):
@@ -79,7 +79,7 @@ def _wait_for(ahead: Queue[Any], time_limit: int | None) -> Any:
 def read_ahead(
     path: str | Path, audio_stream: int = 0, info_alone: bool = False
 ) -> Iterator[tuple[AudioInfo, Iterator[np.ndarray]]]:
-    """Context of an audio file: what it says of its audio, and its blocks, decoded before they are asked for."""
+    """Context manager of an audio file: what its header says, and its blocks, decoded ahead of use."""
 
     def contents() -> Generator[Any, None, None]:
         with AudioReader(path, audio_stream) as reader:
@@ -95,6 +95,6 @@ def read_ahead(
 
 
 def read_info(path: str | Path, audio_stream: int = 0) -> AudioInfo:
-    """What an audio file says of its audio, without decoding, in the same time."""
+    """Reads what a file's header says, without decoding, within the same time limit."""
     with read_ahead(path, audio_stream, info_alone=True) as (info, _):
         return info

@@ -1,4 +1,4 @@
-"""Files and folders that appear under their names when they are whole, and of which nothing is left otherwise."""
+"""Writes files and folders that appear under their names only when complete; otherwise nothing is left."""
 
 import glob
 import os
@@ -16,7 +16,7 @@ if sys.platform != "win32":
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[IO[bytes]]:
-    """Opens a new file for binary writing; when the context ends, it takes the place of the one that has its name."""
+    """Opens a new file for binary writing; when the context ends, it replaces the file of that name."""
     if os.path.exists(path) and not os.path.isfile(path):
         with open(path, "wb") as file:  # a device or a pipe is written to, never replaced
             yield file
@@ -29,7 +29,7 @@ def whole_file(path: str | Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def whole_folder(path: str | Path) -> Iterator[Path]:
-    """Makes a new folder; when the context ends, it takes the place of the one that has its name."""
+    """Makes a new folder; when the context ends, it replaces the folder of that name."""
     with _temporary(path, Path.mkdir) as (temporary, target):
         yield temporary
         replaced = _name_beside(target)
@@ -37,7 +37,7 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
             if target.is_dir():
                 os.rename(target, replaced)
             os.rename(temporary, target)
-        finally:  # whenever Ctrl-C comes, one of them stays
+        finally:  # one of the two survives Ctrl-C at any moment
             if target.exists():
                 _remove(replaced)
             elif replaced.exists():
@@ -62,8 +62,8 @@ def replace_text(path: str | Path, text: str) -> None:
 
 @contextmanager
 def _temporary(path: str | Path, make: Callable[[Path], object]) -> Iterator[tuple[Path, Path]]:
-    """A new file or folder beside a target, and the target; what is left of the new one at the end is removed."""
-    # A link stays, and what it leads to is replaced.
+    """Yields a new file or folder beside a target, and the target; removes what is left of the new one."""
+    # A link is kept, and its target is replaced.
     target = Path(os.path.realpath(path))
     for abandoned in target.parent.glob(f".{glob.escape(target.name)}.*.partial"):
         with suppress(OSError), ExitStack() as stack:
@@ -73,19 +73,19 @@ def _temporary(path: str | Path, make: Callable[[Path], object]) -> Iterator[tup
     with ExitStack() as stack:
         stack.callback(_remove, temporary)
         make(temporary)
-        with suppress(OSError):  # some network disks have no locks
+        with suppress(OSError):  # some network disks do not support locks
             _lock(temporary, stack)
         yield temporary, target
 
 
 def _name_beside(target: Path) -> Path:
-    # Random, since two machines that share a disk may have processes of the same number.
+    # Random, since two machines that share a disk may have processes with the same number.
     return target.with_name(f".{target.name}.{secrets.token_hex(8)}.partial")
 
 
 def _lock(path: Path, stack: ExitStack) -> None:
-    """Takes the lock by which a writer that lives is known, to other machines too; an `OSError` if another has it."""
-    if sys.platform != "win32":  # there, what is open cannot be removed
+    """Takes the lock that marks a living writer, on other machines too; raises `OSError` if another has it."""
+    if sys.platform != "win32":  # open files cannot be removed there
         descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
         stack.callback(os.close, descriptor)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

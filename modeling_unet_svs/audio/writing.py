@@ -1,4 +1,4 @@
-"""Blocks of samples to audio files, which appear under their names when they are whole."""
+"""Writes blocks of samples to audio files, which appear under their names only when complete."""
 
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ AAC_RATES = (7350, *MP3_RATES, 64000, 88200, 96000)
 
 @dataclass(frozen=True)
 class AudioFormat:
-    """What a file format is made of and what it can hold."""
+    """A file format: its container and codecs, and what it can hold."""
 
     container: str
     codec: str
@@ -33,7 +33,7 @@ class AudioFormat:
 
 
 FORMATS: Mapping[str, AudioFormat] = {
-    # RF64 where a file grows beyond the 4 GiB that a WAV can say.
+    # RF64 if the file grows beyond the 4 GiB that a WAV header can state.
     "wav": AudioFormat("wav", "pcm_{}", 64, options={"rf64": "auto"}),
     "flac": AudioFormat("flac", "flac", 8),
     "mp3": AudioFormat("mp3", "libmp3lame", 2, MP3_RATES, 320_000),
@@ -43,13 +43,13 @@ FORMATS: Mapping[str, AudioFormat] = {
     "m4a": AudioFormat("ipod", "aac", 8, AAC_RATES, 256_000, {"movie_timescale": "{sampling_rate}"}),
 }
 
-# FFmpeg's frames grow with the rate, and it cannot read back those of many channels of noise: above the usual rates
-# they are as long as at those.
+# FFmpeg's frames grow with the rate, and it cannot read back large ones with many channels of noise. Above the usual
+# rates, frames therefore keep the usual length.
 FLAC_USUAL_RATE, FLAC_FRAME = 48_000, "4608"
 
 
 def check_format(format: str, sampling_rate: int, num_channels: int) -> AudioFormat:
-    """Says before any work is done whether a format can hold some audio."""
+    """Returns a format, or raises an error before any work is done if it cannot hold the audio."""
     if format not in FORMATS:
         raise ValueError(f"format {format!r} is unknown: use one of {', '.join(FORMATS)}.")
     found = FORMATS[format]
@@ -64,7 +64,7 @@ def check_format(format: str, sampling_rate: int, num_channels: int) -> AudioFor
 
 @contextmanager
 def naming_file(path: Path) -> Iterator[None]:
-    """Context in which errors of a disk, or of an encoder, name the file that they are about."""
+    """Context manager in which errors of the disk or the encoder name the file."""
     try:
         yield
     except (OSError, av.FFmpegError) as error:
@@ -109,7 +109,7 @@ class AudioWriter:
 
     def _open(self) -> None:
         self._num_written, self._opened = 0, ExitStack()
-        # Before there is a file: whenever Ctrl-C comes, also before `with` has begun, it goes with this writer.
+        # Before there is a file, so that it goes with this writer even if Ctrl-C comes before `with` has begun.
         self._discard = weakref.finalize(self, _discard, self._opened)
         found, codec = self._format, self._format.codec.format(SUBTYPES[self._subtype])
         options = {key: value.format(sampling_rate=self.sampling_rate) for key, value in found.options.items()}
@@ -121,7 +121,7 @@ class AudioWriter:
                 # FFmpeg is done with the file before it is closed.
                 self._opened.callback(self._container.close)
                 self._add_stream(codec, limits)
-                # Now and not with the first samples, so that a file without any is still a file of its format.
+                # Now rather than with the first samples, so that a file without samples is still valid.
                 self._container.start_encoding()
             except BaseException:
                 self._discard()
@@ -132,11 +132,11 @@ class AudioWriter:
         self._stream = cast(av.AudioStream, stream)
         self._stream.codec_context.layout = self._layout
         if self._format.bit_rate:
-            # A quarter for a single channel would do; half is what stereo has for each.
+            # Each channel gets half of the stereo bit rate, up to the format's limit.
             self._stream.bit_rate = min(self._format.bit_rate, self._format.bit_rate // 2 * self.num_channels)
         elif codec == "flac":
             self._stream.codec_context.format = "s16" if self._subtype == "16" else "s32"
-        # Ogg keeps tags with the stream, the others with the file.
+        # Ogg stores tags in the stream, the other formats in the file.
         owner = self._stream if self._format.container == "ogg" else self._container
         owner.metadata.update(self._tags)
 
@@ -162,7 +162,7 @@ class AudioWriter:
 
         Args:
             block: float32 `(num_channels, num_samples)`, full scale 1. Integer formats round to the nearest step;
-                what is beyond full scale is limited to it there.
+                samples beyond full scale are clipped there.
 
         Raises:
             ValueError: another number of channels, or samples that are NaN or infinite.
@@ -188,7 +188,7 @@ class AudioWriter:
 
 
 def _discard(opened: ExitStack) -> None:
-    """Closes and removes what is not finished; does nothing after it was finished."""
+    """Closes and removes an unfinished file; does nothing once the file is finished."""
     with suppress(OSError, av.FFmpegError):
         opened.__exit__(GeneratorExit, GeneratorExit(), None)
 

@@ -30,20 +30,20 @@ T = TypeVar("T")
 # Longest time that one process may wait for the songs of the others.
 PATIENCE = timedelta(days=30)
 ALL_STEMS = "all"
-#: Instead of a file's name.
+#: Stands for standard input in place of a file name.
 STANDARD_INPUT = Path("-")
 CONSOLE = Console(stderr=True)
 
 
 @dataclass(frozen=True)
 class Processes:
-    """Which of how many processes, on all machines, this is; 0 is the main one, which speaks for all."""
+    """This process's number among those on all machines; process 0 is the main one and reports for all."""
 
     index: int = 0
     count: int = 1
 
     def gather(self, values: list[T]) -> list[T]:
-        """All processes' values, in all of them, in the processes' order; waits for the last."""
+        """Returns the values of all processes to each of them, in order; waits for the last process."""
         if self.count == 1:
             return values
         from accelerate.utils import gather_object
@@ -59,7 +59,7 @@ def share_cpus(num_processes: int) -> None:
 
 @contextmanager
 def joined_processes(device: str) -> Iterator[Processes]:
-    """Joins the other processes, where this one was launched with others; "cuda" is a GPU of its own from then on."""
+    """Joins the other launched processes, if any; from then on, "cuda" is a GPU of this process's own."""
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         yield Processes()
         return
@@ -67,7 +67,7 @@ def joined_processes(device: str) -> Iterator[Processes]:
         from accelerate import PartialState
     except ImportError:
         raise ValueError("several processes need Accelerate: pip install accelerate.") from None
-    # Several processes without CUDA are several only where Accelerate is told that the CPU is meant.
+    # Without CUDA, Accelerate joins several processes only if it is told to use the CPU.
     cpu = device == "cpu" or not torch.cuda.is_available()
     state = PartialState(cpu=cpu, backend="gloo", timeout=PATIENCE)
     if cpu:
@@ -80,7 +80,7 @@ def joined_processes(device: str) -> Iterator[Processes]:
 
 @dataclass
 class SeparationOptions:
-    """How songs are separated; where a GPU's memory is full, batches get smaller from then on."""
+    """How songs are separated; the batch size is reduced when a GPU runs out of memory."""
 
     model: UNetSVSModule
     stem: str = ALL_STEMS
@@ -96,7 +96,7 @@ class SeparationOptions:
         name: str,
         advance: Callable[[int, int | None], None] | None = None,
     ) -> None:
-        """Separates a file, and tells of stems that would have clipped."""
+        """Separates a file, and reports stems that would have clipped."""
         work = partial(separate_file, self.model, path, outputs, subtype=self.subtype, progress_callback=advance)
         scale, self.batch_size = with_less_memory(
             lambda size: work(batch_size=size), self.model, self.batch_size, _say
@@ -114,7 +114,7 @@ def separate_all(
 ) -> int:
     """Separates files, and those of folders, to `output_dir/SONG/STEM.FORMAT`; returns how many failed in all.
 
-    A broken song is told, and the rest go on. The report has a line of JSON for each song, the same whatever the
+    A broken song is reported, and the rest go on. The report has a line of JSON for each song, the same whatever the
     number of processes; after Ctrl-C, for each that the main process knows to be finished."""
     processes, stems = processes or Processes(), options.model.config.stems
     is_main = processes.index == 0
@@ -130,7 +130,7 @@ def separate_all(
         stems = stems if options.stem == ALL_STEMS else (options.stem,)
         songs = list_songs(inputs, output_dir, stems, options.format)
         _say_what_is_there(songs, options.overwrite)
-    # One process looks for all, since what another finds may be there because the first has begun.
+    # The main process lists the songs for all: another might find stems that the first has just made.
     songs = processes.gather(songs)
     waiting = [index for index, song in enumerate(songs) if song.status == "waiting"]
     mine = waiting[processes.index :: processes.count]
@@ -138,7 +138,7 @@ def separate_all(
     columns = (name, BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     hidden = not (is_main and CONSOLE.is_terminal)
     try:
-        # Paths that go to a terminal must not stand in the middle of the bars; to a file, they go as they are.
+        # On a terminal, paths must not appear in the middle of the bars; a file gets them unchanged.
         with Progress(*columns, console=CONSOLE, disable=hidden, redirect_stdout=sys.stdout.isatty()) as progress:
             total = progress.add_task("songs", total=len(mine), visible=len(mine) > 1)
             for index in mine:
@@ -146,7 +146,7 @@ def separate_all(
                 progress.advance(total)
         for index, song in processes.gather([(index, songs[index]) for index in mine]):
             songs[index] = song
-    finally:  # after Ctrl-C, too: what is known is not lost
+    finally:  # after Ctrl-C, too, so that no result is lost
         if report is not None and is_main:
             finished = [song for song in songs if song.status != "waiting"]
             replace_text(report, "".join(f"{json.dumps(asdict(song))}\n" for song in finished))
@@ -157,7 +157,7 @@ def separate_all(
 
 
 def _separate(song: BatchSong, options: SeparationOptions, progress: Progress) -> None:
-    """Separates a song, and notes in it what came of it."""
+    """Separates a song and records the outcome in it."""
     outputs, _ = song.split_outputs(options.overwrite)
     task = progress.add_task(safe_name(Path(song.input).name), total=None)
     begun = time.perf_counter()
@@ -184,7 +184,7 @@ def _separate(song: BatchSong, options: SeparationOptions, progress: Progress) -
 
 
 def separate_standard_input(options: SeparationOptions) -> None:
-    """Separates a song of any format from standard input, once all of it is there; a stem goes to standard output."""
+    """Reads a song of any format from standard input to its end, and writes a stem to standard output."""
     if options.stem not in options.model.config.stems:
         names = ", ".join(options.model.config.stems)
         raise ValueError(f"--stem {options.stem}: standard output takes one of {names}.")
@@ -202,7 +202,7 @@ def separate_standard_input(options: SeparationOptions) -> None:
 
 
 def _say_what_is_there(songs: Iterable[BatchSong], overwrite: bool) -> None:
-    """Tells of the songs that cannot be separated, and leaves out those that are finished."""
+    """Reports songs that cannot be separated, and skips those that are finished."""
     for song in songs:
         if song.status == "failed":
             _say(song.error)
@@ -222,5 +222,5 @@ def _make_folder(option: str, folder: Path) -> None:
 
 
 def _say(message: str | None) -> None:
-    # As it is: a path is copied from one line, and `:name:` in it is no picture.
+    # Unwrapped and without emoji, so that a path can be copied from one line.
     CONSOLE.print(f"unet-svs: {message}", markup=False, highlight=False, emoji=False, soft_wrap=True)

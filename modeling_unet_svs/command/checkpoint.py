@@ -1,4 +1,4 @@
-"""Which checkpoint, where and in which precision: loading, describing, and going on where memory is short."""
+"""Loads and describes checkpoints, chooses device and precision, and copes with too little memory."""
 
 import json
 from collections.abc import Callable
@@ -22,7 +22,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 def choose_device(device: str) -> tuple[torch.device, str]:
-    """Takes a device by name, or the fastest that works."""
+    """Chooses the named device, or the fastest that works."""
     if device != "auto":
         if reason := _why_not(device):
             raise ValueError(f"--device {device} cannot be used: {reason}")
@@ -37,7 +37,7 @@ def choose_device(device: str) -> tuple[torch.device, str]:
 
 
 def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
-    """Takes a precision by name, or the fastest on a device."""
+    """Chooses the named precision, or the device's fastest."""
     if dtype != "auto":
         return DTYPES[dtype]
     if device.type == "cuda":
@@ -55,7 +55,7 @@ def _why_not(device: str) -> str | None:
 
 
 def _cpu_multiplies_bfloat16() -> bool:
-    # Others imitate it, slowly. torch has no public name for the question.
+    # Other processors emulate it, slowly. torch has no public name for this check.
     questions = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, question, lambda: False)() for question in questions)
 
@@ -66,7 +66,7 @@ T = TypeVar("T")
 def with_less_memory(
     work: Callable[[int], T], model: UNetSVSModule, batch_size: int, say: Callable[[str], None]
 ) -> tuple[T, int]:
-    """Does something on a GPU with batches that its memory holds, and on the CPU where it holds none."""
+    """Halves the batch size as long as the GPU runs out of memory; the last resort is the CPU."""
     while True:
         try:
             return work(batch_size), batch_size
@@ -76,20 +76,20 @@ def with_less_memory(
         # Outside of `except`, which keeps the frames that hold the memory.
         if batch_size > 1:
             batch_size //= 2
-            say(f"the GPU's memory is full: going on with --batch-size {batch_size}.")
+            say(f"the GPU's memory is full: continuing with --batch-size {batch_size}.")
         else:
-            say("the GPU's memory is full: going on with the CPU.")
+            say("the GPU's memory is full: continuing with the CPU.")
             cpu = torch.device("cpu")
             model.to(cpu, torch.float32 if model.dtype == torch.float32 else choose_dtype("auto", cpu))
         torch.cuda.empty_cache()
 
 
 def load_checkpoint(model: str | Path, dtype: torch.dtype = torch.float32) -> UNetSVSModule:
-    """Loads a network to separate with from `config.json` and `model.safetensors`; nothing else is opened."""
+    """Loads a network for separation from `config.json` and `model.safetensors`; opens nothing else."""
     name, folder = str(model), Path(model)
     try:
         if folder.is_dir() and not (folder / "config.json").is_file():
-            raise ValueError("the folder has no config.json, so it is no checkpoint.")
+            raise ValueError("the folder has no config.json, so it is not a checkpoint.")
         if not folder.is_dir():
             folder = Path(snapshot_download(name, allow_patterns=["config.json", "model.safetensors"]))
         values = json.loads((folder / "config.json").read_text("utf-8"))
@@ -105,7 +105,7 @@ def load_checkpoint(model: str | Path, dtype: torch.dtype = torch.float32) -> UN
         elif folder.exists():
             reason = "is a file: give the folder that it is in."
         else:
-            reason = "is no folder here, and no model on the Hugging Face Hub that can be reached."
+            reason = "is neither a local folder nor a model that can be reached on the Hugging Face Hub."
     except SafetensorError as error:
         reason = f"its safetensors file is damaged: {error}"
     except Exception as error:  # a strange file can fail anywhere in the libraries, with any exception
@@ -118,7 +118,7 @@ def _load_network(config: Architecture, path: Path, dtype: torch.dtype) -> UNetS
         raise ValueError("it has no model.safetensors, and nothing else is loaded.")
     with torch.device("meta"):
         network = UNetSVSModule(config)
-    # Before memory is taken for what a file of a few bytes claims.
+    # Checked before memory is allocated for what a file of a few bytes claims.
     num_parameters, num_bytes = network.num_parameters(), path.stat().st_size
     if num_parameters > num_bytes:
         raise ValueError(f"its config.json has {num_parameters:,} parameters, its safetensors {num_bytes:,} bytes.")
@@ -127,7 +127,7 @@ def _load_network(config: Architecture, path: Path, dtype: torch.dtype) -> UNetS
         if key not in weights or weights[key].shape != expected.shape:
             raise ValueError(f"its weights do not fit its config.json: see {key}.")
         if expected.is_floating_point():
-            weights[key] = weights[key].to(dtype)  # the mapped file's own memory where the type is the file's
+            weights[key] = weights[key].to(dtype)  # shares the mapped file's memory if the type is the same
     network.load_state_dict(weights, strict=False, assign=True)
     return network
 

@@ -23,7 +23,7 @@ FAILED, USAGE = 1, 2
 MODEL_HELP = "Folder or Hub id of the model; by default the one that comes with this program."
 
 app = typer.Typer(
-    help="Takes songs apart into vocals and accompaniment.",
+    help="Splits songs into vocals and accompaniment.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -45,12 +45,12 @@ def separate(
     ] = None,
     device: Annotated[Device, typer.Option(help="Where to compute; auto takes a GPU if there is one.")] = "auto",
     dtype: Annotated[Dtype, typer.Option(help="Precision of the network; auto takes the device's fastest.")] = "auto",
-    batch_size: Annotated[int, typer.Option(min=1, help="Patches that the network takes at once.")] = 4,
+    batch_size: Annotated[int, typer.Option(min=1, help="Patches that the network processes at once.")] = 4,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace stems that are already there.")] = False,
-    files_from: Annotated[Path | None, typer.Option(help="List of more INPUTs, one to a line.")] = None,
+    files_from: Annotated[Path | None, typer.Option(help="List of more INPUTs, one per line.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write what became of each song, as JSON lines.")] = None,
 ) -> None:
-    """Take songs apart into stems of the same length, rate and channels, which add up to the song.
+    """Split songs into stems of the same length, rate and channels, which add up to the song.
 
     If INPUT is -, the song comes from standard input, and the stem that --stem names goes to standard output.
     Several processes, launched by accelerate launch -m modeling_unet_svs separate, share the songs.
@@ -62,7 +62,7 @@ def separate(
     if not inputs:
         raise ValueError("no songs: give at least one INPUT, or a list of them with --files-from.")
     if STANDARD_INPUT in inputs and len(inputs) > 1:
-        raise ValueError("standard input (-) goes alone: give no other INPUT.")
+        raise ValueError("standard input (-) cannot be combined with another INPUT.")
     with joined_processes(device) as processes:
         options = SeparationOptions(_load(model, device, dtype), stem, format, subtype, batch_size, overwrite)
         if STANDARD_INPUT in inputs:
@@ -94,7 +94,7 @@ def export(
     """
     import logging
 
-    # It would say at each export that torchvision, which has no part in this, is not installed.
+    # Otherwise each export warns that torchvision, which is not needed, is not installed.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
         from ..onnx.export import export_onnx
@@ -127,7 +127,7 @@ def _load(model: str, device: str, dtype: str) -> UNetSVSModule:
 def main() -> None:
     """Runs the command; exits with 0 (all good), 1 (some failed), 2 (wrong usage) or 130 (interrupted)."""
     if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="surrogateescape")  # names of files need not be text
+        sys.stdout.reconfigure(errors="surrogateescape")  # file names need not be valid text
     try:
         app()
     except (ValueError, OSError) as error:

@@ -16,14 +16,14 @@ from ..separation import DEFAULT_BATCH_SIZE, SeparationStream, Separator
 
 
 class StemFile:
-    """A stem's file, and a nameless copy of its samples from which it is written again where it would clip."""
+    """Writes a stem while it is computed; if it would clip, rewrites it scaled from a temporary copy."""
 
     def __init__(self, writer: AudioWriter, copy: IO[bytes] | None):
         self._writer, self._copy = writer, copy
         self._lengths: list[int] = []
 
     def write(self, stem: np.ndarray, encode: bool) -> None:
-        """Appends samples; encodes them unless it is known that the file will be written again."""
+        """Appends samples; encodes them unless the file is known to need rewriting."""
         if self._copy:
             with naming_file(self._writer.path):
                 self._copy.write(np.ascontiguousarray(stem).data)
@@ -44,26 +44,26 @@ class StemFile:
 
 @contextmanager
 def stem_file(output: Path, info: AudioInfo, subtype: str, may_be_scaled: bool) -> Iterator[StemFile]:
-    """Context of a stem's file, which appears under its name when it ends; after an exception nothing is left."""
+    """Context manager of a stem's file, which appears under its name at the end; an exception leaves nothing."""
     with ExitStack() as stack:
         with naming_file(output):
             stack.enter_context(_folder(output.parent))
             writer = AudioWriter(output, info.sampling_rate, info.num_channels, subtype=subtype, tags=info.tags)
             stack.enter_context(writer)
-            # On the disk of the outputs; without a name, so that nothing of it stays, whatever happens.
+            # On the outputs' disk, and without a name, so that nothing remains whatever happens.
             copy = stack.enter_context(tempfile.TemporaryFile(dir=output.parent)) if may_be_scaled else None
         yield StemFile(writer, copy)
 
 
 @contextmanager
 def _folder(folder: Path) -> Iterator[None]:
-    """Makes a folder, and after an exception removes what it has made of it."""
+    """Makes a folder; after an exception, removes what it made."""
     made = [missing for missing in (folder, *folder.parents) if not missing.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     try:
         yield
     except BaseException:
-        with suppress(OSError):  # another has put something there
+        with suppress(OSError):  # someone else has put a file there
             for empty in made:
                 empty.rmdir()
         raise
@@ -82,9 +82,9 @@ def separate_file(
     batch_size: int = DEFAULT_BATCH_SIZE,
     progress_callback: Callable[[int, int | None], None] | None = None,
 ) -> float:
-    """Takes a song apart and writes stems of its length, rate and channels, with its tags.
+    """Separates a song and writes stems with its length, rate, channels and tags.
 
-    Decoding, network and encoding run side by side, and memory does not grow with the length of the song. Where an
+    Decoding, network and encoding run in parallel, and memory does not grow with the length of the song. Where an
     integer or lossy format would clip, all stems are scaled by the same factor, so that they still add up to the song,
     scaled.
 
@@ -113,7 +113,7 @@ def separate_file(
             name: stack.enter_context(stem_file(output, info, subtype, may_be_scaled=not holds_any_level))
             for name, output in outputs.items()
         }
-        # A thread for each file, which encodes while the network is at what follows.
+        # Each file has a thread that encodes while the network computes the next samples.
         pool = stack.enter_context(ThreadPoolExecutor(len(files)))
         scale, highest, lowest, limit = 1.0, 0.0, 0.0, HIGHEST[subtype]
         writing: list[Future[None]] = []

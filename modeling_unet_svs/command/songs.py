@@ -1,4 +1,4 @@
-"""Files, folders and lists to songs: what goes where, and what has been done."""
+"""Finds the songs in files, folders and lists, and decides where their stems go."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from ..audio_reading import CONTROLS, AudioFileError
 FORBIDDEN = re.compile(f'{CONTROLS.pattern}|[/\\\\:*?"<>|]')
 RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(10))}
 MAX_BYTES = 160
-# Endings of songs in folders; a file that is named itself is recognised by its content.
+# File endings looked for in folders; a file that is named directly is recognised by its content.
 AUDIO_SUFFIXES = {
     *(".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".aiff", ".aif", ".wma", ".wv", ".ape"),
     *(".mp4", ".mkv", ".webm", ".mov", ".avi", ".flv"),
@@ -21,14 +21,14 @@ AUDIO_SUFFIXES = {
 
 
 def safe_name(name: str) -> str:
-    """A name that is one part of a path, whatever it was: never a way out of the folder that it is put in."""
+    """Makes any name a single part of a path, which cannot lead out of its folder."""
     name = FORBIDDEN.sub("_", name).encode()[:MAX_BYTES].decode(errors="ignore").rstrip(". ").lstrip(" ")
     return f"_{name}" if not name or name.split(".")[0].upper() in RESERVED else name
 
 
 @dataclass
 class BatchSong:
-    """A song of many, and what has become of it: a line of the report."""
+    """One song of a batch and its outcome: a line of the report."""
 
     input: str
     outputs: list[str] = field(default_factory=list)
@@ -42,13 +42,13 @@ class BatchSong:
         self.status, self.error = "failed", str(error)
 
     def split_outputs(self, overwrite: bool) -> tuple[dict[str, Path], list[str]]:
-        """Stems that are to be made, and files that are there and stay."""
+        """Returns the stems to make, and the existing files to keep."""
         kept = [] if overwrite else [output for output in self.outputs if os.path.exists(output)]
         return {Path(output).stem: Path(output) for output in self.outputs if output not in kept}, kept
 
 
 def read_list(path: Path) -> list[Path]:
-    """Reads a list of inputs, one in a line."""
+    """Reads a list of inputs, one per line."""
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:
@@ -57,7 +57,7 @@ def read_list(path: Path) -> list[Path]:
 
 
 def list_songs(inputs: Iterable[Path], output_dir: Path, stems: Iterable[str], format: str) -> list[BatchSong]:
-    """Lists the songs of files and folders, in an order that depends on nothing else."""
+    """Lists the songs of files and folders, always in the same order."""
     songs: list[BatchSong] = []
     first: dict[Path, Path] = {}
     for path, folder in _found(inputs, output_dir):
@@ -74,7 +74,7 @@ def list_songs(inputs: Iterable[Path], output_dir: Path, stems: Iterable[str], f
 
 
 def _found(inputs: Iterable[Path], output_dir: Path) -> Iterator[tuple[Path, Path | None]]:
-    """Each song and the folder of its stems; a folder without songs and `None`."""
+    """Yields each song with the folder of its stems, and a folder without songs with `None`."""
     made = output_dir.resolve()
     for path in inputs:
         if not os.path.isdir(path):

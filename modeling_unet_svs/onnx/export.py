@@ -37,7 +37,7 @@ class MaskNetwork(nn.Module):
         """The network as a graph for any batch of patches of `config.num_frames` frames."""
         config = self.model.config
         example = torch.ones(2, config.num_channels, config.n_fft // 2 + 1, config.num_frames)
-        # Bounded, or PyTorch 2.6 finds that it cannot be infinite.
+        # Bounded, because PyTorch 2.6 refuses an infinite batch.
         batch = torch.export.Dim("batch", max=2**31 - 1)
         return torch.export.export(self, (example,), dynamic_shapes=({0: batch},), strict=True)
 
@@ -60,6 +60,6 @@ def _write_graph(network: MaskNetwork, path: Path) -> None:
         network.export(), dynamo=True, input_names=["magnitude"], output_names=["masks"], verbose=False
     )
     assert program is not None  # as it is with `dynamo`
-    # The exporter writes down the path and line of the code behind every node.
+    # The exporter records the source path and line of every node.
     ClearMetadataAndDocStringPass()(program.model)
     program.save(path)

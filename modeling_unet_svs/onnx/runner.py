@@ -34,7 +34,7 @@ def overlap_add(spectrum: np.ndarray, n_fft: int, hop_length: int) -> np.ndarray
 
 
 def write_description(config: SeparationConfig, path: Path) -> None:
-    """Writes what a runner has to know beside the graph."""
+    """Writes what a runner needs in addition to the graph."""
     values = {field.name: getattr(config, field.name) for field in fields(SeparationConfig)}
     path.write_text(json.dumps({**FORMAT, **values, "stems": config.stems}, indent=2) + "\n")
 
@@ -71,7 +71,7 @@ class OnnxSeparator(Separator):
 
         try:
             self._session = onnxruntime.InferenceSession(path, providers=providers or ["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime has a class of its own for each fault, and no common one
+        except Exception as error:  # ONNX Runtime's exceptions have no common class
             raise ValueError(one_line(f"{path} cannot be used: {error}")) from None
 
     def estimate_masks(self, magnitude: np.ndarray) -> np.ndarray:

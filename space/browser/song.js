@@ -15,7 +15,7 @@ export async function decodeSong(file, samplingRate) {
   try {
     song = await new OfflineAudioContext(1, 1, samplingRate).decodeAudioData(await file.arrayBuffer());
   } catch {
-    throw new Error(`${file.name} is no audio file that this browser can read. Try another format, such as MP3 or WAV.`);
+    throw new Error(`${file.name} is not an audio file that this browser can read. Try another format, such as MP3 or WAV.`);
   }
   checkLength(file, song.duration);
   return song;

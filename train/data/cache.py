@@ -1,4 +1,4 @@
-"""Songs decoded once, to files that crops are read from without decoding."""
+"""Decodes songs once, to files from which crops are read without decoding."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from modeling_unet_svs.separation import Resampler
 from .songs import ALL_CHANNELS, Bytes, Recording, Song, check_alike, check_rates, decode_stem, say_once, skip_broken
 
 logger = logging.getLogger(__name__)
-# Part of the files' names: whatever changes what decoding gives must change it.
+# Part of the file names: change it whenever the result of decoding changes.
 FORMAT = 4
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -39,7 +39,7 @@ class DecodedSong:
     stems: Mapping[str, Path | np.ndarray]
 
     def stem(self, name: str) -> np.ndarray:
-        """Float16 samples `(num_channels, num_samples or more)`, read from disk where they are sliced."""
+        """Float16 samples `(num_channels, num_samples or more)`, read from disk when they are sliced."""
         return open_stem(self.stems[name])
 
 
@@ -76,7 +76,7 @@ def decode_songs(
 
 @contextmanager
 def _written(folder: Path) -> Iterator[None]:
-    """Context in which the folder is written to; its errors name the flag."""
+    """Context manager for writing to the folder; errors name the flag."""
     try:
         yield
     except OSError as error:

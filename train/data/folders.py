@@ -1,4 +1,4 @@
-"""Songs of any copy of any data set with known stems: how folders are laid out, and which songs validate."""
+"""Finds songs with known stems in folders of any layout, and chooses those for validation."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from .songs import SPLIT_OF_NAME, SPLITS, BrokenSongError, File, Song, canonical
 
 logger = logging.getLogger(__name__)
 
-# Streams of a MUSDB18 stem file; stream 0 is a mixture that was encoded by itself and is not the stems' sum.
+# Streams of a MUSDB18 stem file; stream 0 is a mixture that was encoded separately and is not the stems' sum.
 STEM_STREAMS = {"drums": 1, "bass": 2, "other": 3, "vocals": 4}
 STEM_FILE = ".stem.mp4"
 REQUIRED_STEMS = ("vocals", "accompaniment")
 # MIR-1K was recorded at 16 kHz; the converters' filters end a little below half of that.
 MIR1K_BANDWIDTH = 7600.0
-# The others are linked by songs that are sung to the same backing track, directly or through others.
+# The other singers share backing tracks, directly or through each other, so none of them can be held out.
 MIR1K_VALIDATION_SINGERS = ("jmzen",)
-# The songs of MUSDB18's train split that everyone validates on.
+# The standard validation songs in MUSDB18's train split.
 MUSDB18_VALIDATION = (
     "Actions - One Minute Smile",
     "Clara Berry And Wooldog - Waltz For My Victims",
@@ -44,7 +44,7 @@ MUSDB18_VALIDATION = (
     "Meaxic - Take A Step",
     "Traffic Experiment - Sirens",
 )
-# Where no song is known to validate, each tenth does.
+# Without known validation songs, every tenth song validates.
 HELD_OUT_EVERY = 10
 CLIP_NAME = re.compile(r"[A-Za-z]+_\d+_\d+")
 
@@ -90,7 +90,7 @@ def dsd100_songs(root: Path) -> Iterator[Song]:
 
 def mir1k_songs(root: Path) -> Iterator[Song]:
     """MIR-1K: `<singer>_<song>_<clip>`, the accompaniment on the left and the voice on the right."""
-    # The whole distribution has the songs uncut, too.
+    # The full distribution also has the uncut songs.
     clips = root / "Wavfile"
     for path in audio_files(clips if clips.is_dir() else root):
         stems = {"accompaniment": File(str(path), channel=0), "vocals": File(str(path), channel=1)}
@@ -105,7 +105,7 @@ def _songs_of_files(root: Path, files: list[Path], source: str) -> Iterator[Song
         if stem is None:
             say_once("files that are not named after a stem are left out", path)
             continue
-        # DSD100 has a folder for a song's mixture, and another one for its parts.
+        # DSD100 has one folder for a song's mixture and another for its parts.
         parts = [part for part in path.relative_to(root).parts[:-1] if part not in ("Mixtures", "Sources")]
         stems = songs.setdefault(root.joinpath(*parts), {})
         if stem in stems:
@@ -219,7 +219,7 @@ def whole_songs(
 
 
 def _assign_splits(songs: list[Song]) -> str:
-    """Gives each song a split, with some to validate on; returns how those were chosen, in words."""
+    """Assigns a split to each song; returns in words how the validation songs were chosen."""
     for song in songs:
         song.split = song.split or "train"
     if any(song.split == "validation" for song in songs):
@@ -235,7 +235,7 @@ def _assign_splits(songs: list[Song]) -> str:
 
 
 def _letters(name: str) -> str:
-    """A song's name without what copies of a data set change in it, and without the number of a segment."""
+    """The part of a song's name on which copies of a data set agree, without a segment's number."""
     name = unicodedata.normalize("NFKC", re.sub(r" \[\d+\]$", "", name)).casefold()
     return re.sub(r"[\W_]", "", name) or name
 
@@ -244,7 +244,7 @@ STANDARD_NAMES = {_letters(name) for name in MUSDB18_VALIDATION}
 
 
 def is_held_out(name: str) -> bool:
-    """Whether a song is one that everyone validates on, whatever its copy did to its name."""
+    """Whether a song is a standard validation song, however its copy spells the name."""
     return _letters(name) in STANDARD_NAMES
 
 

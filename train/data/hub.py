@@ -31,13 +31,13 @@ SEGMENT_COLUMNS = ("segment", "segment_id", "segment_index", "chunk", "chunk_id"
 SEGMENT_COLUMNS += ("start_time", "clip", "part")
 SONG_COLUMNS = ("name", "song", "title", "track", "song_name", "track_name", "song_id", "track_id", "folder")
 STEM_COLUMNS = ("stem", "stem_name", "stem_type", "instrument", "source", "label", "type", "target", "part")
-# The orders that five rows come in where nothing names them, by the place of the mixture: that of the streams of a
-# MUSDB18 file, and that of the names of MUSDB18-HQ's files.
+# Orders of five unnamed rows, by the place of the mixture: that of the streams of a MUSDB18 file, and that of the
+# file names of MUSDB18-HQ.
 FIVE_ROW_ORDERS = {
     0: ("mixture", "drums", "bass", "other", "vocals"),
     2: ("bass", "drums", "mixture", "other", "vocals"),
 }
-# The rest that is left of a mixture without its stems, relative in power: MUSDB18's own is at 0.0016.
+# Relative power of a mixture that its stems may leave unexplained: 0.0016 in MUSDB18 itself.
 MAX_MIXTURE_ERROR = 0.02
 
 

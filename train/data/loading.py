@@ -1,4 +1,4 @@
-"""From the arguments to the batches of a run."""
+"""Makes the batches of a run from its arguments."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MAX_STREAMED_VALIDATION = 14
 def load_songs(
     training: TrainingArguments, config: UNetSVSConfig, accelerator: Accelerator
 ) -> tuple[list[DecodedSong], list[DecodedSong]]:
-    """Songs to train on and to validate on, decoded where they are not yet; a stream has none to train on."""
+    """Songs for training and validation, decoded if they are not yet; a stream has none for training."""
     if not accelerator.is_local_main_process:
         logging.getLogger("train").setLevel(logging.ERROR)
     decode = partial(
@@ -44,7 +44,7 @@ def load_songs(
         if training.streaming:
             return [], _streamed_validation(training, decode)
         train_songs, validation_songs = map(decode, find_songs(training))
-    refuse_if(not train_songs, "no songs to train on: all that the flags name validate, test or are broken.")
+    refuse_if(not train_songs, "no songs to train on: all that the flags name are for validation or test, or are broken.")
     return train_songs, validation_songs
 
 
@@ -60,7 +60,7 @@ def _streamed_validation(data: DataArguments, decode: Callable[[list[Song]], lis
 
 
 def find_songs(data: DataArguments) -> tuple[list[Song], list[Song]]:
-    """Songs to train on and to validate on that the arguments name."""
+    """Songs for training and validation that the arguments name."""
     train: list[Song] = []
     validation: list[Song] = []
     if data.musdb_dir:

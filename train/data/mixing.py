@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from transformers.hf_argparser import HfArg
 
 from modeling_unet_svs import UNetSVSConfig
 
@@ -22,19 +23,21 @@ SILENT_RMS = 1e-4
 class MixingArguments:
     """How training mixtures are made; shares are probabilities for each example."""
 
-    mir1k_share: float = 0.4  # voices taken from MIR-1K rather than other songs, where both are given
-    no_vocals_share: float = 0.04  # examples without any voice
-    coherent_share: float = 0.33  # voices that keep the accompaniment they were recorded with
-    instrumentals_share: float = 0.4  # of the rest, over an instrumental rather than stems of several songs
-    min_gain: float = 0.25  # each stem of a song is multiplied by a factor from here
-    max_gain: float = 1.25  # to here
-    min_vocals_level: float = -9.0  # dB, voice against accompaniment where no mix of the two is known, from
-    max_vocals_level: float = 6.0  # to here
-    speed_share: float = 0.3  # voices and accompaniments whose speed and pitch are changed
-    max_speed_percent: int = 6  # by at most so much, up or down
-    swap_share: float = 0.5  # voices and accompaniments whose left and right are exchanged
-    panning_share: float = 0.0  # stems that are moved between left and right
-    max_panning: float = 6.0  # dB, by which one channel is raised over the other at most
+    mir1k_share: float = HfArg(default=0.4, help="Voices taken from MIR-1K, if other songs are given, too.")
+    no_vocals_share: float = HfArg(default=0.04, help="Examples without any voice.")
+    coherent_share: float = HfArg(default=0.33, help="Voices that keep the accompaniment they were recorded with.")
+    instrumentals_share: float = HfArg(
+        default=0.4, help="Other voices that are set over an instrumental rather than stems of several songs."
+    )
+    min_gain: float = HfArg(default=0.25, help="Lowest factor that a stem is multiplied by.")
+    max_gain: float = HfArg(default=1.25, help="Highest factor that a stem is multiplied by.")
+    min_vocals_level: float = HfArg(default=-9.0, help="Lowest level in dB of a voice in a mix that is made up.")
+    max_vocals_level: float = HfArg(default=6.0, help="Highest level in dB of a voice in a mix that is made up.")
+    speed_share: float = HfArg(default=0.3, help="Voices and accompaniments whose speed and pitch are changed.")
+    max_speed_percent: int = HfArg(default=6, help="Largest change of speed, up or down, in percent.")
+    swap_share: float = HfArg(default=0.5, help="Voices and accompaniments whose left and right are exchanged.")
+    panning_share: float = HfArg(default=0.0, help="Stems that are moved between left and right.")
+    max_panning: float = HfArg(default=6.0, help="Largest gain in dB of one channel over the other by panning.")
 
 
 class Mixer:

@@ -24,7 +24,7 @@ from ..exit_codes import refuse_if
 
 logger = logging.getLogger(__name__)
 
-# The field's names of stems, and what others call the same.
+# Common names of stems, and their synonyms.
 ALIASES = {
     "mixture": ("mixture", "mix", "mixed", "mixdown", "full mix", "linear mixture"),
     "vocals": ("vocals", "vocal", "voice", "singing", "singing voice", "vox", "acapella"),
@@ -48,7 +48,7 @@ FILLERS = {"audio", "stem", "wav", "track", "waveform", "file", "path"}
 TOLERATED_SAMPLES = 4096
 ALL_CHANNELS = -1
 SPLITS = ("train", "validation", "test")
-# Names of folders and of splits on the Hub; DSD100 calls "Dev" what is trained on.
+# Names of split folders and of Hub splits; DSD100 calls its training split "Dev".
 SPLIT_OF_NAME = {"train": "train", "training": "train", "dev": "train", "test": "test"}
 SPLIT_OF_NAME |= dict.fromkeys(("valid", "validation", "val"), "validation")
 
@@ -66,7 +66,7 @@ class BrokenSongError(ValueError):
 
 @contextmanager
 def skip_broken(skip_broken_songs: bool) -> Iterator[None]:
-    """Context that ends early, and says why, where its song is broken and the flag is set."""
+    """Context manager that ends early, with a warning, if its song is broken and the flag is set."""
     try:
         yield
     except (AudioFileError, BrokenSongError) as error:
@@ -128,7 +128,7 @@ class Song:
     source: str  # "musdb18", "mir1k", "instrumentals" or "stems"
     split: str
     stems: Mapping[str, Stem]
-    bandwidth: float = math.inf  # Hz up to which the recordings have content; infinite where that is all they can hold
+    bandwidth: float = math.inf  # Hz up to which the recordings have content; infinite for all that they can hold
 
     def __post_init__(self):
         self.stems = dict(self.stems)
@@ -161,7 +161,7 @@ class Song:
 
 
 def _others(stems: Mapping[str, Stem]) -> list[str]:
-    """Parts of the accompaniment, in the field's order, whatever order they were found in."""
+    """Parts of the accompaniment, in the usual order."""
     usual = ("drums", "bass", "other")
     found = set(stems) - {"mixture", "vocals", "accompaniment"}
     return [name for name in usual if name in found] + sorted(found - set(usual))
@@ -169,7 +169,7 @@ def _others(stems: Mapping[str, Stem]) -> list[str]:
 
 @contextmanager
 def file_of(recording: Recording) -> Iterator[str]:
-    """Context of a file on this machine that has the recording."""
+    """Context manager of a local file that has the recording."""
     if isinstance(recording, File) and not recording.is_remote:
         yield recording.path
         return
@@ -218,7 +218,7 @@ def read_stems(song: Song, names: Sequence[str] = ("vocals", "accompaniment")) -
 
 
 def _aligned(song_name: str, stems: Sequence[tuple[str, np.ndarray, int]]) -> list[np.ndarray]:
-    """Waveforms of one length and number of channels, of labels, waveforms and rates."""
+    """Brings labelled waveforms to one length and number of channels."""
     check_alike(song_name, [(label, rate, waveform.shape[1]) for label, waveform, rate in stems])
     length = min(waveform.shape[1] for _, waveform, _ in stems)
     num_channels = max(len(waveform) for _, waveform, _ in stems)
@@ -263,7 +263,7 @@ _said: set[str] = set()
 
 
 def say_once(message: str, example: object) -> None:
-    """Logs a warning of which there may be one for every song: the first alone."""
+    """Logs only the first of a warning that may apply to every song."""
     if message not in _said:
         _said.add(message)
         logger.warning("%s, such as %s", message, example)

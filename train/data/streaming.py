@@ -1,4 +1,4 @@
-"""Training examples from a data set larger than the disk: songs pass by, and a buffer of their crops is mixed."""
+"""Training examples from a data set larger than the disk, mixed from a buffer of crops of passing songs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class SongStream:
                 rows = datasets.load_from_disk(origin)[split].to_iterable_dataset()
             else:
                 rows = datasets.load_dataset(origin, split=split, streaming=True)
-            # Where nothing says what the columns are, the first rows do.
+            # Without declared columns, the first rows show what they are.
             self.columns = rows.features or datasets.Dataset.from_list(list(rows.take(5))).features
         for name, feature in self.columns.items():
             # Paths and bytes are enough: `datasets` would need an FFmpeg on the system to decode.
@@ -108,7 +108,7 @@ class StreamedMixes(torch.utils.data.IterableDataset):
                 yield Mixer(buffer, self.config, self.mixing).example(rng)
 
     def _crops(self, rng: np.random.Generator, consumer: int, num_consumers: int) -> Iterator[DecodedSong]:
-        """Stretches of songs, twice as long as examples at their fastest, in passes over the data set without end."""
+        """Stretches of songs, twice as long as the fastest examples, in endless passes over the data set."""
         num_samples = 2 * source_samples(self.config.patch_samples, self.mixing.max_speed_percent)
         for number in range(1 << 31):
             found = False

@@ -30,7 +30,7 @@ STATISTICS = {"mean": np.mean, "std": np.std, "min": np.min, "max": np.max, "med
 
 
 def finite(values: Sequence[float | None]) -> np.ndarray:
-    """Scores without those of silent references, which are `None` or NaN, and without infinite ones."""
+    """Finite scores: those of silent references are `None` or NaN, those of perfect estimates infinite."""
     scores = np.array(values, dtype=float)
     return scores[np.isfinite(scores)]
 
@@ -74,11 +74,11 @@ def read_results(path: Path, identity: Mapping[str, Any], overwrite: bool) -> di
         earlier = json.loads(path.read_text(encoding="utf-8"))
         known, songs = {key: earlier[key] for key in IDENTITY}, dict(earlier["songs"])
     except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{path} is there and holds no results of an evaluation: {remedy}") from None
+        raise ValueError(f"{path} exists and holds no results of an evaluation: {remedy}") from None
     for key, value in known.items():
         if value != identity[key]:
             difference = f"{value} and not {identity[key]}"
-            raise ValueError(f"{path} is there and holds results for another {key}, {difference}: {remedy}")
+            raise ValueError(f"{path} exists and holds results for another {key}, {difference}: {remedy}")
     return songs
 
 
@@ -95,7 +95,7 @@ def _line(value: Mapping | str) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Numbers as the file has them, so that results which are read again have the same statistics."""
+    """Numbers as written to the file, so that results read back have the same statistics."""
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -143,7 +143,7 @@ def _text(number: float | int) -> str:
 
 
 def draw_results(results: Mapping) -> Figure:
-    """The spread of an evaluation's songs, a panel for each protocol."""
+    """Draws the spread of an evaluation's songs, with a panel for each protocol."""
     panels = {
         f"{protocol}: {PLOTTED[protocol].upper()}": {
             stem: finite(
@@ -159,7 +159,7 @@ def draw_results(results: Mapping) -> Figure:
 
 
 def draw_box_plot(panels: Mapping[str, Mapping[str, Sequence[float]]], num_columns: int, title: str = "") -> Figure:
-    """A panel for each title, in dB, with a box for each label and a dot for each song."""
+    """Draws a panel in dB for each title, with a box for each label and a dot for each song."""
     num_rows = math.ceil(len(panels) / num_columns)
     figure = Figure(figsize=(1.5 + 3.5 * num_columns, 1 + 3.5 * num_rows), layout="constrained")
     for axis, (name, boxes) in zip(figure.subplots(num_rows, num_columns, squeeze=False).flat, panels.items()):

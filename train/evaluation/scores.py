@@ -12,7 +12,7 @@ import numpy as np
 from modeling_unet_svs.separation import Resampler
 
 STEMS = ("vocals", "accompaniment")
-# dB under a mixture that stand for digital silence, so that it has a place in means.
+# Level in dB that stands for digital silence, so that means can include it.
 INAUDIBLE = -120.0
 # A protocol's scores by stem and metric, in dB; `frames` holds lists of them by metric.
 StemScores = dict[str, dict[str, float | dict[str, list[float]]]]
@@ -32,7 +32,7 @@ def sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
 
 
 def si_sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
-    """SDR that no change of the estimate's level moves: the reference is scaled to fit the estimate best.
+    """SDR that ignores the estimate's level: the reference is scaled to fit the estimate best.
 
     Args:
         reference: `(num_channels, num_samples)`.

@@ -1,4 +1,4 @@
-"""`python -m train.publishing FOLDER USER/NAME`: a trained model to the Hugging Face Hub, in one commit."""
+"""`python -m train.publishing FOLDER USER/NAME`: uploads a trained model to the Hugging Face Hub in one commit."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The cards that models go to the Hub with: of the checkpoint that comes along, and of any run of the trainer."""
+"""Builds model cards for the bundled checkpoint and for any run of the trainer."""
 
 import json
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ SCORES = (
 )
 # The scores that go into the metadata.
 INDEXED = ("SDR, mean", "SDR (museval), median", "NSDR (BSSEval v3), mean")
-# dB above which a ratio says no more than that there is nothing but rounding.
+# Ratios above this many dB are only rounding.
 PERFECT = 100.0
 EXCERPT_SECONDS = 30
 NUM_WORST = 3
@@ -70,7 +70,7 @@ def score_of(dataset: str, name: str, split: str, metric: str, metric_name: str,
 
 
 def make_card(results_dir: str | Path) -> ModelCard:
-    """The card of the checkpoint that comes along, from `training.json` and the evaluations' files in a folder."""
+    """Makes the card of the bundled checkpoint from `training.json` and the evaluations' files in a folder."""
     results_dir = Path(results_dir)
     training = _read_json(results_dir / "training.json")
     missing = [key for key in ("model_name", "runs", "data") if key not in training]
@@ -140,7 +140,7 @@ def write_run_card(
 
 
 def _public(value: Any) -> Any:
-    """A path's name alone: where it lies on the machine is nobody's business."""
+    """Reduces a path to its name, so that a card shows no folders of the machine."""
     return Path(value).resolve().name if isinstance(value, str) and Path(value).exists() else value
 
 
@@ -266,7 +266,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        reason = "cannot be read" if isinstance(error, OSError) else "is no JSON"
+        reason = "cannot be read" if isinstance(error, OSError) else "is not valid JSON"
         raise ValueError(f"{path} {reason}: {error}.") from None
 
 

@@ -1,4 +1,4 @@
-"""A trained model to the Hugging Face Hub, in one commit."""
+"""Uploads a trained model to the Hugging Face Hub in one commit."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def publish(folder: str | Path, hub_model_id: str) -> str:
             ignore_patterns=OTHER_FOLDERS,
             commit_message="Upload a trained model",
         )
-    # The Hub and the way to it can fail in many ways, none of which may cost the trained model.
+    # An upload can fail in many ways, none of which may lose the trained model.
     except Exception as error:
         raise ValueError(
             f"the upload to {hub_model_id} failed ({one_line(error)}); the model is in {folder}: try again with "

@@ -1,4 +1,4 @@
-"""`python -m train.draw_separation SONG PICTURE.png`: what a model hears, what it lets through, what comes out."""
+"""`python -m train.draw_separation SONG PICTURE.png`: draws a mixture, its mask and its stems."""
 
 import sys
 from collections.abc import Mapping

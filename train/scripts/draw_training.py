@@ -1,4 +1,4 @@
-"""`python -m train.draw_training RUN PICTURE.png`: how loss and validation scores went, from its TensorBoard log."""
+"""`python -m train.draw_training RUN PICTURE.png`: draws loss and validation scores from its TensorBoard log."""
 
 import sys
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""`python -m train.package_checkpoint SOURCE TARGET [CARD]`: a checkpoint to give away, small and with its card.
+"""`python -m train.package_checkpoint SOURCE TARGET [CARD]`: a small checkpoint to distribute, with its card.
 
 `runs/full_band modeling_unet_svs/checkpoint` makes the package's own; `checkpoints/paper` has another card."""
 
@@ -22,7 +22,7 @@ REMOTE_CODE = ("auto_map", "custom_pipelines")
 
 def package_checkpoint(source: str | Path, target: str | Path, card: str | Path = CARD) -> None:
     """Writes a checkpoint with its convolutions in half precision, for half the size, and the model card."""
-    load_checkpoint(source)  # for its errors: below, nothing that is wrong with the weights is one
+    load_checkpoint(source)  # for its errors: below, faulty weights would raise none
     model = UNetSVSModel.from_pretrained(source, dtype="float32", use_safetensors=True)
     with whole_folder(target) as folder:
         model.save_pretrained(folder, state_dict=half_precision(model))

@@ -1,4 +1,4 @@
-"""`python -m train.paper_claim --musdb_dir DIR --mir1k_dir DIR --output_dir DIR`: the paper's claim, tried.
+"""`python -m train.paper_claim --musdb_dir DIR --mir1k_dir DIR --output_dir DIR`: tests the paper's claim.
 
 The U-Net and its twin without skip connections, all else alike: trained, scored with BSS Eval v3 on songs and singers
 that neither has seen, and drawn. What an interrupted run has done is not done again."""
