@@ -73,7 +73,7 @@ def find_checkpoint(output_dir: Path, resume_from_checkpoint: str | None) -> Pat
     existing = list_checkpoints(output_dir)
     if resume_from_checkpoint == "latest":
         return existing[-1] if existing else None
-    remedy = "go on with --resume_from_checkpoint latest, or choose another --output_dir"
+    remedy = "continue with --resume_from_checkpoint latest, or choose another --output_dir"
     is_taken = existing and resume_from_checkpoint is None
     refuse_if(is_taken, f"{output_dir} has the checkpoints of another run: {remedy}.")
     if resume_from_checkpoint is None:

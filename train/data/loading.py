@@ -44,7 +44,7 @@ def load_songs(
         if training.streaming:
             return [], _streamed_validation(training, decode)
         train_songs, validation_songs = map(decode, find_songs(training))
-    refuse_if(not train_songs, "no songs to train on: all that the flags name are for validation or test, or are broken.")
+    refuse_if(not train_songs, "no songs to train on: all that the flags name are for validation or test, or broken.")
     return train_songs, validation_songs
 
 
