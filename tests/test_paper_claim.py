@@ -24,7 +24,7 @@ def test_statistics_are_over_the_songs_of_all_seeds(tmp_path):
         return [{"nsdr": value, "sir": 1.0, "sar": 2.0} for value in nsdr]
 
     first, second = (write_results(tmp_path / f"{n}.json", songs(*v)) for n, v in enumerate(((1.0, 3.0), (5.0, 7.0))))
-    unet, twin = (Run("vocals", skip_connections, 0) for skip_connections in (True, False))
+    unet, twin = (Run("vocals", network, 0) for network in NETWORKS)
     rows, panels = rows_of([(unet, first), (unet, second), (twin, first)])
     nsdr = next(row for row in rows if (row["network"], row["metric"]) == ("U-Net", "nsdr"))
     assert nsdr["seeds"] == [2.0, 6.0]
@@ -47,7 +47,7 @@ def test_both_networks_are_trained_scored_and_drawn_and_nothing_is_done_twice(
         assert modules[module]() == 0
 
     output = tmp_path / "claim"
-    runs = tuple(Run("vocals", skip_connections, 0) for skip_connections in (True, False))
+    runs = tuple(Run("vocals", network, 0) for network in NETWORKS)
     monkeypatch.setattr(paper_claim, "call", run)
     monkeypatch.setattr(paper_claim, "RUNS", runs)
     flags = {

@@ -1,7 +1,6 @@
 """Checkpoints of a training run: written whole or not at all, found again, and removed when old."""
 
 import json
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,8 +16,6 @@ from modeling_unet_svs.audio.whole_files import whole_files, whole_folder
 from modeling_unet_svs.audio_reading import one_line
 
 from .exit_codes import refuse_if
-
-PATTERN = re.compile(r"checkpoint-(\d+)")
 
 
 @contextmanager
@@ -59,13 +56,8 @@ def save_checkpoint(
 
 def list_checkpoints(output_dir: Path) -> list[Path]:
     """A run's checkpoints, oldest first."""
-    return sorted((path for path in output_dir.glob("checkpoint-*") if PATTERN.fullmatch(path.name)), key=step_of)
-
-
-def step_of(checkpoint: Path) -> int:
-    """The step of a folder `checkpoint-STEP`; 0 for any other name."""
-    found = PATTERN.fullmatch(checkpoint.name)
-    return int(found[1]) if found else 0
+    steps = {path: path.name.removeprefix("checkpoint-") for path in output_dir.glob("checkpoint-*")}
+    return sorted((path for path, step in steps.items() if step.isdecimal()), key=lambda path: int(steps[path]))
 
 
 def find_checkpoint(output_dir: Path, resume_from_checkpoint: str | None) -> Path | None:
@@ -85,7 +77,8 @@ def find_checkpoint(output_dir: Path, resume_from_checkpoint: str | None) -> Pat
 
 def load_checkpoint_state(accelerator: Accelerator, checkpoint: Path, config: UNetSVSConfig) -> Path | None:
     """Loads all state from a checkpoint or, if that is damaged, from the newest older one that is not."""
-    older = [path for path in list_checkpoints(checkpoint.parent) if step_of(path) < step_of(checkpoint)]
+    existing = list_checkpoints(checkpoint.parent)
+    older = existing[: existing.index(checkpoint)] if checkpoint in existing else []
     for candidate in [checkpoint, *reversed(older)]:
         try:
             differences = differing_fields(UNetSVSConfig.from_pretrained(candidate), config)

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from accelerate.utils import ProjectConfiguration, set_seed
-from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 from transformers import get_cosine_schedule_with_warmup
 
@@ -165,14 +165,9 @@ def initial_model(config: UNetSVSConfig, model_name_or_path: str | None) -> tupl
 def warmed_up_average(decay: float) -> Callable[[list[torch.Tensor], list[torch.Tensor], torch.Tensor], None]:
     """Exponential moving average whose memory grows from nothing to `decay`, so that first weights are forgotten."""
 
-    @torch.no_grad()
     def update(averages: list[torch.Tensor], values: list[torch.Tensor], num_averaged: torch.Tensor) -> None:
         warmed_up = min(decay, (1 + float(num_averaged)) / (10 + float(num_averaged)))
-        for average, value in zip(averages, values):
-            if average.is_floating_point():
-                average.lerp_(value, 1 - warmed_up)
-            else:
-                average.copy_(value)
+        get_ema_multi_avg_fn(warmed_up)(averages, values, num_averaged)
 
     return update
 

@@ -47,14 +47,13 @@ def draw_training(scalars: Mapping[str, Mapping[int, float]]) -> Figure:
     return figure
 
 
+def draw(run: str, picture: str) -> None:
+    draw_training(read_scalars(run)).savefig(picture, dpi=110)
+
+
 def main() -> int:
     """Draws a run; exits with 2 where it cannot."""
-    return run_command(
-        "draw_training",
-        lambda run, picture: draw_training(read_scalars(run)).savefig(picture, dpi=110),
-        "RUN",
-        "PICTURE.png",
-    )
+    return run_command("draw_training", draw, "RUN", "PICTURE.png")
 
 
 if __name__ == "__main__":

@@ -51,11 +51,9 @@ def sung(note: float, seconds: float, vowel: str, rng: np.random.Generator) -> n
 
 
 def plucked(note: float, seconds: float, brightness: float) -> np.ndarray:
-    time = np.arange(round(seconds * RATE)) / RATE
-    tone = np.zeros_like(time)
-    for partial in range(1, 12):
-        decay = np.exp(-time * (1.5 + brightness * partial))
-        tone += decay / partial * np.sin(2 * np.pi * partial * hertz(note) * time)
+    time, partials = np.arange(round(seconds * RATE)) / RATE, np.arange(1, 12)[:, None]
+    decay = np.exp(-time * (1.5 + brightness * partials)) / partials
+    tone = (decay * np.sin(2 * np.pi * partials * hertz(note) * time)).sum(axis=0)
     return tone * envelope(len(time), 0.003, 0.05)
 
 

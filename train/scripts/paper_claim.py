@@ -28,15 +28,11 @@ RATE = 8192
 
 @dataclass(frozen=True)
 class Run:
-    """One training of one network."""
+    """One training of one network, which is a key of `NETWORKS`."""
 
     source: str
-    skip_connections: bool
+    network: str
     seed: int
-
-    @property
-    def network(self) -> str:
-        return "unet" if self.skip_connections else "without_skips"
 
     @property
     def name(self) -> str:
@@ -44,11 +40,8 @@ class Run:
 
 
 # The vocals' runs with the other seeds come last, so that there is a picture of both stems before them.
-RUNS = tuple(
-    Run(source, skip_connections, seed)
-    for source, seed in (("vocals", 0), ("accompaniment", 0), ("vocals", 1), ("vocals", 2))
-    for skip_connections in (True, False)
-)
+SEEDS = (("vocals", 0), ("accompaniment", 0), ("vocals", 1), ("vocals", 2))
+RUNS = tuple(Run(source, network, seed) for source, seed in SEEDS for network in NETWORKS)
 
 
 @dataclass
@@ -71,7 +64,7 @@ def train_network(run: Run, arguments: PaperClaimArguments, folder: Path) -> Non
         return
     recipe = read_recipe(arguments.recipe)
     (residual,) = {"vocals", "accompaniment"} - {run.source}
-    recipe["model"] |= {"sources": [run.source], "residual": residual, "skip_connections": run.skip_connections}
+    recipe["model"] |= {"sources": [run.source], "residual": residual, "skip_connections": run.network == "unet"}
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "recipe.json"
     path.write_text(json.dumps(recipe, indent=2) + "\n")
