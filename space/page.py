@@ -130,7 +130,6 @@ def _wire(events: PageEvents, given: _Input, result: _Output, settings: Settings
         events.separate_for_page,
         [given.song, result.song],
         [given.status, result.column, result.mixer, result.song],
-        validator=events.queue,
         concurrency_id=SEPARATION,
         concurrency_limit=settings.concurrency,
         show_progress="minimal",
@@ -154,7 +153,7 @@ def _add_api(events: PageEvents, stems: tuple[str, ...], settings: Settings) -> 
         [gr.File(label=stem, visible=False) for stem in stems],
         api_name="separate",
         api_description="Takes a song apart and returns a file for each stem: " + ", ".join(stems) + ".",
-        validator=events.queue,
+        validator=events.enter_queue,
         concurrency_id=SEPARATION,
         concurrency_limit=settings.concurrency,
     )

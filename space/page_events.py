@@ -47,7 +47,7 @@ class PageEvents:
         # The bar shows as long as there is no value: whatever comes late can set the bar alone.
         return gr.update(value="", bar=progress_html(Progress())), *buttons(busy=True)
 
-    def check(self, song: str | None) -> Iterator:
+    def check(self, song: str | None, request: gr.Request) -> Iterator:
         """Looks at a visitor's song before it queues, so that nobody waits for nothing."""
         try:
             for _ in self.job.check(_given(song)):
@@ -55,10 +55,11 @@ class PageEvents:
         except SongError as error:
             yield message_html(str(error), error=True)
             raise gr.Error(str(error), print_exception=False) from None
+        self.uploads.begin_waiting(request.session_hash, song)
         yield gr.update(bar=waiting_html())
 
-    def queue(self, song: str | None, _, request: gr.Request) -> tuple[dict, dict]:
-        """Called as a song enters the queue: Gradio's validators are."""
+    def enter_queue(self, song: str | None, format: str, request: gr.Request) -> tuple[dict, dict]:
+        """Refuses nothing: a validator is what Gradio calls before a program's song waits."""
         if song is not None:
             self.uploads.begin_waiting(request.session_hash, song)
         return gr.validate(True, ""), gr.validate(True, "")

@@ -43,11 +43,7 @@ WATCH_FRAMES = """() => {
 
 @contextmanager
 def running_browser(*switches: str) -> Iterator:
-    """Chromium, the system's or Playwright's, until the context ends; without it the test is skipped, but not in CI.
-
-    Args:
-        switches: more of them.
-    """
+    """Chromium, the system's or Playwright's, until the context ends; without it tests are skipped, but not in CI."""
     sync_api = pytest.importorskip("playwright.sync_api")
     with sync_api.sync_playwright() as playwright:
         chromium = CHROMIUM if CHROMIUM.exists() else Path(playwright.chromium.executable_path)
@@ -60,14 +56,7 @@ def running_browser(*switches: str) -> Iterator:
 
 @contextmanager
 def opened_page(browser, url: str, width: str = "desktop", theme: str = "light") -> Iterator:
-    """A page in a new profile; what it complains of in the console or asks of another machine is an error.
-
-    Args:
-        browser: that is running.
-        url: of the page, on this machine.
-        width: one of `WIDTHS`.
-        theme: "light" or "dark", what the visitor's system prefers.
-    """
+    """A page in a new profile; what it complains of in the console or asks of another machine is an error."""
     size = dict(zip(("width", "height"), WIDTHS[width]))
     context = browser.new_context(viewport=size, has_touch=width == "phone", accept_downloads=True, color_scheme=theme)
     context.set_default_timeout(PATIENCE_MS)
@@ -96,11 +85,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
-    """Files as any static host gives them, until the context ends; the value is their address.
-
-    Args:
-        folder: that they are in.
-    """
+    """Files as any static host gives them, until the context ends; the value is their address."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=folder))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/"
@@ -109,12 +94,7 @@ def served(folder: Path) -> Iterator[str]:
 
 
 def assert_accessible(page, places: tuple[str, ...]) -> None:
-    """Fails where axe-core finds something serious.
-
-    Args:
-        page: that is open.
-        places: selectors of what is looked at.
-    """
+    """Fails where axe-core finds something serious in places, which are selectors."""
     if not AXE.exists() and "CI" not in os.environ:
         pytest.skip("no axe-core: npm ci --prefix tests")
     page.evaluate(AXE.read_text("utf-8"))
@@ -122,6 +102,3 @@ def assert_accessible(page, places: tuple[str, ...]) -> None:
     assert len(found["passes"]) > 10
     serious = [each for each in found["violations"] if each["impact"] in ("serious", "critical")]
     assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in serious] == []
-
-
-__all__ = ["PATIENCE_MS", "WATCH_FRAMES", "WIDTHS", "assert_accessible", "opened_page", "running_browser", "served"]

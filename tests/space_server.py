@@ -27,14 +27,7 @@ sys.path.insert(0, str(SPACE))
 
 @dataclass(frozen=True)
 class Server:
-    """A running demo.
-
-    Attributes:
-        url: of the page.
-        folder: all temporary files of the demo.
-        log: what it has printed.
-        pid: of its process.
-    """
+    """A running demo: its page, all its temporary files, what it has printed, and its process."""
 
     url: str
     folder: Path
@@ -55,14 +48,7 @@ class Server:
 
 @contextmanager
 def running_demo(checkpoint: Path, folder: Path, uploaded: bool = False, **settings: str) -> Iterator[Server]:
-    """The demo, until the context ends.
-
-    Args:
-        checkpoint: folder of the model.
-        folder: for its temporary files and its log.
-        uploaded: whether `space/` alone is somewhere else, and the package is installed, as in a Space.
-        settings: more environment variables.
-    """
+    """The demo, until the context ends; "uploaded", `space/` is alone and the package installed, as in a Space."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -78,10 +64,8 @@ def running_demo(checkpoint: Path, folder: Path, uploaded: bool = False, **setti
     }
     script, where = "space/app.py", ROOT
     if uploaded:
-        script, where = (
-            "app.py",
-            shutil.copytree(SPACE, folder / "uploaded", ignore=shutil.ignore_patterns("node_modules")),
-        )
+        script = "app.py"
+        where = shutil.copytree(SPACE, folder / "uploaded", ignore=shutil.ignore_patterns("node_modules"))
         environment["PYTHONPATH"] = str(ROOT)
     with open(log, "w") as written:
         command = [sys.executable, script]

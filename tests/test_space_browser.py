@@ -24,6 +24,7 @@ SECONDS = 12
 OURS = (".unet-svs-header", "#status", ".mixer", "#checkpoint")
 # Half of what a gain may be off for the ear to notice nothing.
 GAIN = 1e-3
+REMOVE = "#song [aria-label='Remove this file'], #song [aria-label='Clear']"
 
 
 @pytest.fixture(scope="module")
@@ -262,7 +263,7 @@ def test_what_is_no_song_is_said_in_plain_words_and_the_page_goes_on(browser, de
         page.wait_for_selector("#status [role=alert]:has-text('letters.mp3 is not an audio file')")
         page.wait_for_selector("[data-testid=toast-body]:has-text('letters.mp3 is not an audio file')")
         assert_accessible(page, ("#status",))
-        page.click("#song [aria-label='Remove this file'], #song [aria-label='Clear']")
+        page.click(REMOVE)
         separate(page, song)
 
 
@@ -289,14 +290,14 @@ def test_a_separation_is_cancelled_and_the_page_goes_on(browser, demo, song, tmp
         page.wait_for_selector("#status :text('Cancelled.')")
         assert page.locator("#cancel").bounding_box() == place
         assert wait_until(lambda: demo.results == [])
-        page.click("#song [aria-label='Remove this file'], #song [aria-label='Clear']")
+        page.click(REMOVE)
         separate(page, song)
 
 
 def test_the_example_is_one_click_away(browser, demo):
     with opened(browser, demo) as page:
         page.click("text=Synthesised song.ogg")
-        page.wait_for_selector("#song [aria-label='Remove this file'], #song [aria-label='Clear']")
+        page.wait_for_selector(REMOVE)
         page.click("#start")
         page.wait_for_selector(".mixer.ready")
         assert page.locator(".mixer .title").inner_text() == "Synthesised song"
