@@ -201,12 +201,6 @@ def test_wrong_usage_is_told_before_any_work(unet_svs, tmp_path, arguments, part
     assert not (tmp_path / "separated").exists()
 
 
-def test_no_songs_at_all(command):
-    done = command("separate")
-    assert done.returncode == USAGE
-    assert_one_line(done.stderr, "no songs", "--files-from")
-
-
 @pytest.mark.parametrize(
     ("name", "said"),
     [
@@ -284,13 +278,17 @@ def test_a_song_goes_through_standard_input_and_a_stem_comes_out(checkpoint, mod
 
 
 @pytest.mark.parametrize(
-    ("arguments", "part"),
-    [(["-"], "--stem all: standard output takes one of vocals"), (["-", "song.wav"], "cannot be combined")],
+    ("arguments", "parts"),
+    [
+        ([], ("no songs", "--files-from")),
+        (["-"], ("--stem all: standard output takes one of vocals",)),
+        (["-", "song.wav"], ("cannot be combined",)),
+    ],
 )
-def test_standard_output_takes_one_stem_of_one_song(command, checkpoint, arguments, part):
+def test_no_songs_and_standard_output_for_more_than_one_stem_of_one_song(command, checkpoint, arguments, parts):
     done = command("separate", *arguments, "--model", checkpoint)
     assert done.returncode == USAGE
-    assert_one_line(done.stderr, part)
+    assert_one_line(done.stderr, *parts)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such terminals")
