@@ -1,7 +1,5 @@
 """The demo: `python space/app.py`."""
 
-from __future__ import annotations
-
 import atexit
 import importlib.util
 import os

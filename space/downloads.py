@@ -1,7 +1,5 @@
 """Stems as the file that a visitor asks for: one or all, in any format, named after the song."""
 
-from __future__ import annotations
-
 import zipfile
 from pathlib import Path
 

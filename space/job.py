@@ -1,7 +1,5 @@
 """The separation of one song: what is refused, the work in a thread of its own, its progress and its end."""
 
-from __future__ import annotations
-
 import importlib.util
 import logging
 import math

@@ -1,7 +1,5 @@
 """The mixer as a component: one transport for all stems, in the visitor's browser."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import gradio as gr

@@ -1,7 +1,5 @@
 """The page and the API: what is where, and what it is wired to."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from html import escape

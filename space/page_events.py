@@ -1,7 +1,5 @@
 """What happens at each click and each call of the API, and the words that tell of it."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import secrets

@@ -3,8 +3,6 @@
 Their rows go from low to high frequencies in equal steps of pitch.
 """
 
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Iterator, Mapping

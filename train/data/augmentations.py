@@ -4,8 +4,6 @@ Each function returns another float32 waveform `(num_channels, num_samples)` and
 all choices are drawn from the generator.
 """
 
-from __future__ import annotations
-
 import math
 from fractions import Fraction
 

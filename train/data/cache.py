@@ -1,7 +1,5 @@
 """Decodes songs once, to files from which crops are read without decoding."""
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import logging

@@ -1,7 +1,5 @@
 """Finds songs with known stems in folders of any layout, and chooses those for validation."""
 
-from __future__ import annotations
-
 import logging
 import re
 import unicodedata

@@ -1,7 +1,5 @@
 """Songs of Hub data sets, whose layout is recognised by their columns."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections import Counter

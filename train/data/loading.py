@@ -1,7 +1,5 @@
 """Makes the batches of a run from its arguments."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
 from functools import partial

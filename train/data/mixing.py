@@ -1,7 +1,5 @@
 """Random training examples: crops of decoded songs, remixed between songs, deterministic in seed and index."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial

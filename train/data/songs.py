@@ -1,7 +1,5 @@
 """A song, where its stems are, and their decoding."""
 
-from __future__ import annotations
-
 import functools
 import logging
 import math

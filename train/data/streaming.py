@@ -1,7 +1,5 @@
 """Training examples from a data set larger than the disk, mixed from a buffer of crops of passing songs."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace

@@ -1,16 +1,11 @@
 """`python -m train.model_card`: writes `model_card.md` from the results in `train/results/`."""
 
 import sys
-from pathlib import Path
 
 from modeling_unet_svs.audio.whole_files import replace_text
 from train.arguments import CommandParser
 from train.exit_codes import run_command
 from train.publishing.card import FOLDER, make_card
-
-
-def write_card(results_dir: str | Path, output: str | Path) -> None:
-    replace_text(output, f"{make_card(results_dir)}\n")
 
 
 def main() -> int:
@@ -19,7 +14,12 @@ def main() -> int:
     parser = CommandParser(prog="python -m train.model_card")
     parser.add_argument("--results_dir", "--results-dir", default=FOLDER / "results", help=results)
     parser.add_argument("--output", default=FOLDER.parent / "model_card.md", help=card)
-    return run_command("model_card", lambda: write_card(**vars(parser.parse_args())))
+
+    def write_card() -> None:
+        given = parser.parse_args()
+        replace_text(given.output, f"{make_card(given.results_dir)}\n")
+
+    return run_command("model_card", write_card)
 
 
 if __name__ == "__main__":
