@@ -1,5 +1,3 @@
 """`AudioWriter`, where programs import it from."""
 
-from .audio.writing import AudioWriter
-
-__all__ = ["AudioWriter"]
+from .audio.writing import AudioWriter as AudioWriter

@@ -30,11 +30,13 @@ class UNetSVSFeatureExtractor(SequenceFeatureExtractor):
     model_input_names = ["input_values"]
 
     def __init__(self, feature_size: int = 1, sampling_rate: int = 8192, padding_value: float = 0.0, **kwargs: Any):
-        for name, value in (("feature_size", feature_size), ("sampling_rate", sampling_rate)):
-            if not isinstance(value, int) or not 1 <= value <= MAX_SAMPLING_RATE:
-                raise ValueError(f"{name} is {value!r}: use a whole number from 1 to {MAX_SAMPLING_RATE}.")
-        if not isinstance(padding_value, (int, float)) or not abs(padding_value) <= MAX_SAMPLE:
-            raise ValueError(f"padding_value is {padding_value!r}: use a number such as 0.0.")
+        for name, value, kind, lowest, highest in (
+            ("feature_size", feature_size, int, 1, MAX_SAMPLING_RATE),
+            ("sampling_rate", sampling_rate, int, 1, MAX_SAMPLING_RATE),
+            ("padding_value", padding_value, (int, float), -MAX_SAMPLE, MAX_SAMPLE),
+        ):
+            if not isinstance(value, kind) or not lowest <= value <= highest:
+                raise ValueError(f"{name} is {value!r}: use a number from {lowest} to {highest}.")
         super().__init__(feature_size=feature_size, sampling_rate=sampling_rate, padding_value=padding_value, **kwargs)
 
     def __call__(
@@ -64,13 +66,11 @@ class UNetSVSFeatureExtractor(SequenceFeatureExtractor):
                 "resample the waveform, or use model.separate, which takes any rate."
             )
         is_waveform = isinstance(audio, (np.ndarray, torch.Tensor))
-        if not is_waveform and not isinstance(audio, (list, tuple)):
-            raise ValueError(f"audio is of type {type(audio).__name__}: use a waveform, or a list of waveforms.")
-        is_waveform = is_waveform or (len(audio) > 0 and np.isscalar(audio[0]))
+        if not is_waveform and not (isinstance(audio, (list, tuple)) and audio):
+            raise ValueError(f"audio is empty, or of type {type(audio).__name__}: use one waveform or a list of them.")
+        is_waveform = is_waveform or np.isscalar(audio[0])
         waveforms = [self._with_channels(as_float32(waveform)) for waveform in ([audio] if is_waveform else audio)]
         lengths = {waveform.shape[1] for waveform in waveforms}
-        if not lengths:
-            raise ValueError("audio is empty: give at least one waveform.")
         if padding is False and len(lengths) > 1:
             raise ValueError("the waveforms differ in length: use padding=True.")
         batch = np.full((len(waveforms), len(waveforms[0]), max(lengths)), self.padding_value, dtype=np.float32)
@@ -79,16 +79,16 @@ class UNetSVSFeatureExtractor(SequenceFeatureExtractor):
         return BatchFeature({"input_values": batch}, tensor_type=return_tensors or "np")
 
     def _with_channels(self, waveform: np.ndarray) -> np.ndarray:
-        waveform = np.atleast_2d(waveform)
-        if waveform.ndim != 2 or waveform.shape[1] == 0:
-            raise ValueError(f"a waveform has shape {waveform.shape}: use (samples,) or (channels, samples).")
-        if len(waveform) == self.feature_size:
-            return waveform
-        if self.feature_size == 1:
+        waveform, wanted = np.atleast_2d(waveform), self.feature_size
+        given = len(waveform)
+        if waveform.ndim != 2 or waveform.size == 0 or (wanted > 1 and given not in (1, wanted)):
+            shape = f"shape {waveform.shape}, {given} channels"
+            raise ValueError(
+                f"a waveform has {shape}: use (samples,) or (channels, samples) of 1 or {wanted} channels."
+            )
+        if wanted == 1 and given > 1:
             return waveform.mean(axis=0, keepdims=True)
-        if len(waveform) == 1:
-            return np.repeat(waveform, self.feature_size, axis=0)
-        raise ValueError(f"a waveform has {len(waveform)} channels: use 1 or {self.feature_size}.")
+        return waveform if given == wanted else np.repeat(waveform, wanted, axis=0)
 
 
 UNetSVSFeatureExtractor.register_for_auto_class()

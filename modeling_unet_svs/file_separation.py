@@ -1,5 +1,3 @@
 """`separate_file`, where programs import it from."""
 
-from .command.file_separation import separate_file
-
-__all__ = ["separate_file"]
+from .command.file_separation import separate_file as separate_file

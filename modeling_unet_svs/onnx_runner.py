@@ -1,5 +1,3 @@
 """`OnnxSeparator`, where programs import it from."""
 
-from .onnx.runner import OnnxSeparator
-
-__all__ = ["OnnxSeparator"]
+from .onnx.runner import OnnxSeparator as OnnxSeparator

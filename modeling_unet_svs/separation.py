@@ -2,6 +2,7 @@
 
 import math
 import numbers
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -321,10 +322,10 @@ class Separator:
 
     config: SeparationConfig
 
+    @abstractmethod
     def overlap_added_frames(self, waveform: np.ndarray, num_patches: int) -> np.ndarray:
         """Sources of the frames that patches keep, added up and not yet divided by `synthesis_envelope`."""
         # (num_channels, samples of patches and context) -> (num_sources, num_channels, samples of kept frames)
-        raise NotImplementedError
 
     def separate(
         self,
