@@ -25,13 +25,13 @@ from modeling_unet_svs.separation import MAX_SAMPLING_RATE, MIN_SAMPLING_RATE
 # -80 dB of full scale: below the noise of any recording.
 SILENCE = 1e-4
 MAX_CHANNELS = 8
-# How often a page hears of the progress, and how long a cancelled page waits at most.
+# Interval of progress reports, and the longest that a cancelled song goes on.
 TICK_SECONDS = 0.4
-# Without any progress: a decoder that a damaged file keeps busy for ever cannot be ended from outside.
+# A song without progress for this long is given up: a decoder that hangs cannot be ended from outside.
 STALL_SECONDS = 180
-# A cancelled song's thread ends with its batch; the next song's waits for that, so that memory is bounded.
+# A cancelled song's thread ends with its batch. The next song waits for that, so that memory stays bounded.
 LEAVING_SECONDS = 10
-# GPU time of a song on ZeroGPU, which the visitor's quota has to cover.
+# GPU time that a song asks for on ZeroGPU; the visitor's quota has to cover it.
 MAX_GPU_SECONDS = 120
 STALLED = "This song cannot be taken apart: it keeps the decoder busy and nothing comes of it."
 logger = logging.getLogger("unet_svs.space")
@@ -92,7 +92,7 @@ class SeparationJob:
         self._leaving: set[Future] = set()
 
     def check(self, song: Path) -> Iterator[None]:
-        """Raises a `SongError` for a song that cannot be taken apart; until that is known, yields now and then."""
+        """Raises `SongError` if a song cannot be taken apart; yields while it looks, so that it can be cancelled."""
         for _ in self._watched(song, lambda report: check_song(song, self.settings)):
             yield
 
@@ -128,7 +128,7 @@ class SeparationJob:
     def _watched(
         self, song: Path, work: Callable[[Callable[[Progress], None]], Result]
     ) -> Generator[Progress, None, Result]:
-        """Does work in a thread, so that its caller can look at the clock and leave; yields what it last reported."""
+        """Runs work in a thread and yields its last report now and then, so that the caller can leave at any time."""
         outcome: Future[Result] = Future()
         cancelled = threading.Event()
         last, heard = Progress(), time.monotonic()
@@ -166,7 +166,7 @@ class _Cancelled(Exception):
 
 
 def on_gpu(function: Function) -> Function:
-    """Has a function, or a generator, ask for a GPU at each call where the package `spaces` is installed (ZeroGPU)."""
+    """Makes a function or generator ask for a GPU at each call where the package `spaces` is installed (ZeroGPU)."""
     if importlib.util.find_spec("spaces") is None:
         return function
     import spaces
@@ -204,7 +204,7 @@ def check_song(path: Path, settings: Settings) -> AudioInfo:
 
 
 def max_samples(info: AudioInfo, settings: Settings) -> int:
-    """The longest that a song may be: each further pair of channels counts like another song."""
+    """Longest song allowed, in samples per channel: each further pair of channels counts as another song."""
     num_pairs = math.ceil(info.num_channels / 2)
     return int(settings.max_minutes * 60 / num_pairs * info.sampling_rate)
 
@@ -227,7 +227,7 @@ def clock(seconds: float) -> str:
 
 @contextmanager
 def _in_plain_words(song: Path) -> Iterator[None]:
-    """Any error as one sentence with the song's name as the visitor knows it, without folders."""
+    """Turns any error into one sentence that names the song as the visitor knows it, without folders."""
     try:
         yield
     except Exception as error:

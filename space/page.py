@@ -20,12 +20,12 @@ from modeling_unet_svs.command.checkpoint import describe_checkpoint
 # Songs that are separated share a queue, whether they come from a page or a program; so do downloads.
 SEPARATION, DOWNLOADS = "separation", "downloads"
 MAX_DOWNLOADS_AT_ONCE = 2
-# The page's own business.
+# Events that only the page uses; those that are quick need no queue.
 PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
 AT_ONCE = {**PRIVATE, "queue": False}
-# The page that separates in the visitor's own browser, where it was built.
+# The page that separates in the visitor's own browser, if it was built.
 BROWSER_PAGE = Path(__file__).parent / "browser" / "dist"
-# With these a browser lets that page use more than one thread.
+# With these headers a browser gives that page more than one thread.
 ISOLATED = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp"}
 
 
@@ -45,7 +45,7 @@ class _Output:
 
 
 def build_page(name: str, model: UNetSVSModel, results: Path, settings: Settings) -> gr.Blocks:
-    """Lays out the page of a model with the name of its checkpoint, which keeps stems in the folder of results."""
+    """Lays out the page; `name` is the folder or Hub id of the checkpoint, `results` the folder for stems."""
     events = PageEvents(SeparationJob(model, settings), results)
     delete_cache = (min(settings.keep_seconds, 60), settings.keep_seconds)
     with gr.Blocks(title="unet-svs: take a song apart", delete_cache=delete_cache) as blocks:
@@ -63,7 +63,7 @@ def build_page(name: str, model: UNetSVSModel, results: Path, settings: Settings
         _wire(events, given, result, settings)
         _add_api(events, model.config.stems, settings)
         blocks.unload(events.leave)
-    # By the second, or those who wait would not hear of others who cancel.
+    # Once a second, or those who wait would not hear of others who cancel.
     return blocks.queue(max_size=settings.queue_size, status_update_rate=1)
 
 
@@ -136,7 +136,7 @@ def _wire(events: PageEvents, given: _Input, result: _Output, settings: Settings
     )
     for ended in (check.failure, separation.success, separation.failure):
         ended(events.end, given.status, controls, **AT_ONCE)
-    # Said by the page itself, so that it comes before anything else that is told of the end.
+    # The page says so itself, before anything that the server says of the end.
     said = json.dumps([message_html("Cancelled."), *buttons(busy=False)])
     given.cancel.click(None, None, controls, js=f"() => {said}", cancels=[check, separation])
 
@@ -159,7 +159,7 @@ def _add_api(events: PageEvents, stems: tuple[str, ...], settings: Settings) -> 
 
 def checkpoint_html(name: str, model: UNetSVSModel) -> str:
     """Which checkpoint separates, and what `unet-svs info` says of it."""
-    # A folder of the operator's machine is nobody's business, its last part is a name.
+    # The operator's folders are nobody's business; the last two parts are a name.
     embedded = "the one that comes with unet-svs"
     shown = embedded if name == DEFAULT_CHECKPOINT else "/".join(name.rstrip("/").split("/")[-2:])
     rows = [("checkpoint", shown), *describe_checkpoint(name, model)]
@@ -168,7 +168,7 @@ def checkpoint_html(name: str, model: UNetSVSModel) -> str:
 
 
 def browser_page_html() -> str:
-    """The link to the page that separates in the visitor's browser, nothing where it was not built."""
+    """Links to the page that separates in the visitor's browser; empty if it was not built."""
     if not _browser_page_is_built():
         return ""
     return (

@@ -42,7 +42,7 @@ class PageEvents:
         return recording, message_html("The recording is there: take it apart.")
 
     def begin(self) -> tuple:
-        # The bar shows as long as there is no value: whatever comes late can set the bar alone.
+        # The bar shows only while there is no value, so progress that comes late cannot replace the last word.
         return gr.update(value="", bar=progress_html(Progress())), *buttons(busy=True)
 
     def check(self, song: str | None, request: gr.Request) -> Iterator:
@@ -57,7 +57,7 @@ class PageEvents:
         yield gr.update(bar=waiting_html())
 
     def enter_queue(self, song: str | None, format: str, request: gr.Request) -> tuple[dict, dict]:
-        """Refuses nothing: a validator is what Gradio calls before a program's song waits."""
+        """Notes that a program's song waits. Gradio calls a validator before the queue; this one refuses nothing."""
         if song is not None:
             self.uploads.begin_waiting(request.session_hash, song)
         return gr.validate(True, ""), gr.validate(True, "")
@@ -95,7 +95,7 @@ class PageEvents:
         yield paths
 
     def end(self, status: str) -> tuple:
-        """Sets the buttons back; a run of which nothing was said never began, because the queue was full."""
+        """Resets the buttons; a run that ended without a word never began, because the queue was full."""
         return gr.skip() if status else message_html(FULL, error=True), *buttons(busy=False)
 
     def download(self, song: SeparatedSong | None, which: str, format: str) -> dict:
@@ -108,7 +108,7 @@ class PageEvents:
         return {"name": path.name, "file": file_data(path), "asked": time.time_ns()}
 
     def leave(self, request: gr.Request) -> None:
-        """Deletes what a page has when it is closed."""
+        """Deletes a page's song and stems when the page is closed."""
         self.uploads.leave(request.session_hash)
         for folder in self.root.glob(f"{_owner(request)}*"):
             shutil.rmtree(folder, ignore_errors=True)
@@ -116,7 +116,7 @@ class PageEvents:
     def _steps(
         self, song: str | None, format: str, owner: str, request: gr.Request
     ) -> Iterator[Progress | SeparatedSong]:
-        """Separates to a folder whose name nobody can guess; after an error, or if this is closed early, it goes."""
+        """Separates to a folder whose name nobody can guess, and deletes it after an error or if closed early."""
         path = _given(song)
         self.uploads.end_waiting(request.session_hash, song)
         folder = self.root / f"{owner}{secrets.token_hex(16)}"
@@ -140,7 +140,7 @@ class Uploads:
         self._lock = threading.Lock()
 
     def add(self, visitor: str, path: str) -> None:
-        """Remembers what goes with the visitor's page."""
+        """Notes a file that is deleted when the visitor leaves; everybody needs the examples."""
         if Path(path).name not in [example.name for example in EXAMPLES]:
             with self._lock:
                 self._of_pages.setdefault(visitor, set()).add(path)
@@ -151,13 +151,13 @@ class Uploads:
         self.keep_waiting()
 
     def end_waiting(self, visitor: str, path: str) -> None:
-        """Forgets the song whose turn it is, and those before it: they have left the queue, which keeps its order."""
+        """Forgets the song whose turn it is, and all before it: the queue keeps its order, so they have left it."""
         with self._lock:
             if (visitor, path) in self._waiting:
                 del self._waiting[: self._waiting.index((visitor, path)) + 1]
 
     def keep_waiting(self) -> None:
-        """Makes those that wait young again; each step of a song does, and none waits where none is separated."""
+        """Touches the files of those that wait. Each step of a separation does so; without one, nobody waits."""
         with self._lock:
             for _, path in self._waiting:
                 with suppress(FileNotFoundError):
@@ -238,5 +238,5 @@ def _given(song: str | None) -> Path:
 
 
 def _owner(request: gr.Request) -> str:
-    """A page's part in the names of its folders, which says nothing of the session to others."""
+    """Beginning of the names of a page's folders; it does not give the session away."""
     return hashlib.sha256(str(request.session_hash).encode()).hexdigest()[:16]

@@ -20,7 +20,7 @@ from modeling_unet_svs.separation import SampleQueue
 
 NUM_ROWS, NUM_COLUMNS = 160, 1000
 LOWEST_HZ, HIGHEST_HZ = 50.0, 20_000.0
-# Of the mask, whatever the length of the song.
+# Upper limit of the moments at which the mask is recorded, whatever the length of the song.
 MAX_MOMENTS = 4000
 # Frames that are averaged in a column at most: a long song costs no more than a short one.
 MAX_FRAMES_PER_COLUMN = 3
@@ -64,7 +64,7 @@ class RecordedMask:
 
 
 class MaskRecorder:
-    """Keeps the masks of one song, which is separated with `model` in the place of the network, small as they pass."""
+    """Records the masks of one song in a small table while the song is separated with `model`."""
 
     def __init__(self, network: UNetSVSModel, sampling_rate: int, num_channels: int, num_samples: int):
         config = network.config

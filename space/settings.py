@@ -11,7 +11,7 @@ from modeling_unet_svs import DEFAULT_CHECKPOINT
 
 @dataclass(frozen=True)
 class Settings:
-    """The table in `README.md` says what each of them does."""
+    """Settings of the demo; the table in `README.md` says what each one does."""
 
     model: str = DEFAULT_CHECKPOINT
     device: str = "auto"
