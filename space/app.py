@@ -11,12 +11,12 @@ from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 if "GRADIO_TEMP_DIR" not in os.environ:
-    # Of this program alone, so that all of it can go in the end.
+    # A folder of this program's own, so that all of it can be removed at the end.
     os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="unet-svs-")
     atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
 ROOT = Path(__file__).resolve().parent.parent
 if (ROOT / "modeling_unet_svs").is_dir():
-    # In the repository, its package and not one that is installed as well.
+    # In the repository, prefer its package to an installed one.
     sys.path.insert(1, str(ROOT))
 if importlib.util.find_spec("spaces") is not None:
     import spaces  # noqa: F401 -- has to come before torch
@@ -28,13 +28,13 @@ from settings import Settings  # noqa: E402
 
 from modeling_unet_svs.command.checkpoint import choose_device, choose_dtype, load_checkpoint  # noqa: E402
 
-# Beside those that separate, for downloads and all else that is quick.
+# Beside the threads that separate, for downloads and other quick work.
 MORE_THREADS = 40
 
 
 def main() -> None:
     """Loads the checkpoint and serves the page until it is stopped."""
-    # As with Ctrl-C, so that what is to be done in the end is done.
+    # As with Ctrl-C, so that everything is cleaned up at the end.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     settings = Settings.from_environment()
     device, reason = choose_device(settings.device)
@@ -43,7 +43,7 @@ def main() -> None:
     model = load_checkpoint(settings.model).to(device, dtype, memory_format=torch.channels_last)
     results = Path(os.environ["GRADIO_TEMP_DIR"]) / "results"
     results.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # The fonts that visitors have; and white on Gradio's own orange is hard to read.
+    # Fonts that visitors have, and no white on Gradio's orange, which is hard to read.
     theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]).set(
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_dark="*primary_700",

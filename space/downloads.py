@@ -1,4 +1,4 @@
-"""Stems as the file that a visitor asks for: one or all, in any format, named after the song."""
+"""Makes the file that a visitor asks for: one stem or all, in any format, named after the song."""
 
 import zipfile
 from pathlib import Path
@@ -15,7 +15,7 @@ ALL_STEMS = "all"
 def make_download(song: SeparatedSong | None, which: str, format: str) -> Path:
     """Makes the file of one stem, or a zip of "all", beside the stems; a song that is no longer there is `None`."""
     if song is None or not all(path.exists() for path in song.stems.values()):
-        raise SongError("These stems were deleted, because it is too long since they were made: make them again.")
+        raise SongError("These stems were deleted, because they were made too long ago: make them again.")
     try:
         if which != ALL_STEMS:
             return _converted(song.stems[which], format)
@@ -45,7 +45,7 @@ def _zipped(song: SeparatedSong, format: str) -> Path:
     if archive.exists():
         return archive
     partial = archive.with_suffix(".partial")
-    # Audio does not get smaller by much; what was zipped soonest is downloaded soonest.
+    # Audio hardly compresses, so the fastest zip is the best.
     with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as opened:
         for path in paths:
             opened.write(path, path.name)

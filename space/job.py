@@ -1,4 +1,4 @@
-"""The separation of one song: what is refused, the work in a thread of its own, its progress and its end."""
+"""Separates one song: checks it, works in a thread of its own, and reports progress and the end."""
 
 import importlib.util
 import logging
@@ -45,7 +45,7 @@ class SongError(ValueError):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a separation is.
+    """Progress of a separation.
 
     Attributes:
         done_seconds: of the song, separated.
@@ -175,7 +175,7 @@ def on_gpu(function: Function) -> Function:
 
 
 def check_song(path: Path, settings: Settings) -> AudioInfo:
-    """Looks at a file's size and header, and at its samples up to the first that is not silent."""
+    """Checks a file's size and header, and its samples up to the first that is not silent."""
     size = path.stat().st_size if path.exists() else 0
     if size > settings.max_bytes:
         raise SongError(
@@ -195,7 +195,7 @@ def check_song(path: Path, settings: Settings) -> AudioInfo:
         num_samples = 0
         for block in reader.blocks():
             if not np.isfinite(block).all():
-                raise SongError(f"{path.name} is damaged: it has samples that are no numbers.")
+                raise SongError(f"{path.name} is damaged: it has samples that are not numbers.")
             if np.abs(block).max() > SILENCE:
                 return info
             num_samples += block.shape[1]

@@ -1,4 +1,4 @@
-"""The page and the API: what is where, and what it is wired to."""
+"""Lays out the page and the API, and wires them to their events."""
 
 import json
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What happens at each click and each call of the API, and the words that tell of it."""
+"""The events behind each click and each call of the API, and their messages."""
 
 import hashlib
 import os
@@ -23,7 +23,7 @@ EXAMPLES = sorted((Path(__file__).parent / "examples").glob("*.ogg"))
 MIXER_FORMAT = "flac"
 NO_SONG = "There is no song yet: drop one, record one or pick the example."
 FULL = "There are too many visitors now: please try again in some minutes."
-# From here on the end is too near for an estimate to mean anything.
+# Seconds before the end from which on an estimate means nothing.
 SOON_SECONDS = 2
 
 
@@ -184,7 +184,7 @@ def buttons(busy: bool) -> tuple[dict, dict]:
 
 
 def message_html(text: str, error: bool = False) -> str:
-    """A sentence in the status line, as an alert where something went wrong."""
+    """A sentence in the status line; an alert if something went wrong."""
     role, live = ("alert", "assertive") if error else ("status", "polite")
     return _status(escape(text), "", role, live)
 

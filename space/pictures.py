@@ -1,4 +1,4 @@
-"""Pictures of what the network did: mixture, stems and mask, column by column on one time axis.
+"""Draws what the network did: mixture, stems and mask, column by column on one time axis.
 
 Their rows go from low to high frequencies in equal steps of pitch.
 """
@@ -26,7 +26,7 @@ MAX_MOMENTS = 4000
 MAX_FRAMES_PER_COLUMN = 3
 RANGE_DB = 80.0
 CHUNK_FRAMES = 64
-# From silence to full level, dark to light, told apart without seeing colours too.
+# From silence to full level, dark to light, so that colour-blind people can read it, too.
 COLOURS = ((8, 6, 28), (56, 20, 104), (140, 35, 125), (222, 75, 88), (252, 158, 62), (252, 244, 170))
 
 
@@ -45,7 +45,7 @@ class Pictures:
 
 @dataclass(frozen=True)
 class RecordedMask:
-    """What share of each tone the network gave to its first source.
+    """The share of each tone that the network gave to its first source.
 
     Attributes:
         moments: `(NUM_ROWS, num_moments)`, lowest frequency first.
@@ -75,13 +75,13 @@ class MaskRecorder:
         self._edges = row_edges(sampling_rate) * config.n_fft / config.sampling_rate
         self._moments: list[np.ndarray] = []
         self._num_calls = self._num_frames = 0
-        # The same weights, which other songs may use at the same time; only what they estimate passes by here.
+        # The same weights, which other songs may use at the same time; only the estimates pass through here.
         self.model = copy.copy(network)
         self.model.estimate_masks = self._estimate_masks
 
     def _estimate_masks(self, magnitude: torch.Tensor) -> torch.Tensor:
         masks = self._network.estimate_masks(magnitude)
-        # A song of more channels than the network has comes in groups, of which one is enough to see.
+        # A song with more channels than the network comes in groups; recording one of them is enough.
         if self._num_calls % self._num_groups == 0:
             context = self._config.context_frames
             kept = masks[:, 0, ..., context : masks.shape[-1] - context].mean(dim=1)
@@ -109,7 +109,7 @@ class MaskRecorder:
 
 
 def row_edges(sampling_rate: int) -> np.ndarray:
-    """Where rows begin and end: `NUM_ROWS + 1` frequencies in Hz."""
+    """Edges of the rows: `NUM_ROWS + 1` frequencies in Hz."""
     highest = min(HIGHEST_HZ, sampling_rate / 2)
     return np.geomspace(min(LOWEST_HZ, highest / 4), highest, NUM_ROWS + 1)
 

@@ -1,4 +1,4 @@
-"""What the operator decides, from environment variables."""
+"""The operator's settings, from environment variables."""
 
 from __future__ import annotations
 
