@@ -76,7 +76,7 @@ def test_flags_win_over_the_recipe_and_the_recipe_over_defaults():
 
 @pytest.mark.parametrize(
     ("recipe", "said"),
-    [("{", "no JSON"), ('{"models": {}}', "section 'models'"), ('{"training": {"lr": 1}}', "unknown lr")],
+    [("{", "not valid JSON"), ('{"models": {}}', "section 'models'"), ('{"training": {"lr": 1}}', "unknown lr")],
 )
 def test_a_recipe_with_a_mistake_says_which(tmp_path, recipe, said):
     (tmp_path / "recipe.json").write_text(recipe)
