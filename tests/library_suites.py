@@ -23,11 +23,7 @@ FETCH = "python -m tests.library_suites"
 
 
 def fetch() -> None:
-    """Unpacks `tests/` of the source distribution to `FOLDER`.
-
-    Raises:
-        subprocess.CalledProcessError: the package index cannot be reached, or has no such source distribution.
-    """
+    """Unpacks `tests/` of the source distribution to `FOLDER`."""
     FOLDER.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=FOLDER.parent) as name:
         archives, unpacked = Path(name, "archives"), Path(name, "unpacked")
@@ -54,15 +50,6 @@ def load(name: str) -> ModuleType:
     The source distribution has no folders below `tests/`. What the suites import of them is replaced: two mixins, for
     export and for text generation, by empty ones, and the arguments that every configuration takes by values of our
     own.
-
-    Args:
-        name: of the module, for example `test_modeling_common`.
-
-    Returns:
-        The module.
-
-    Raises:
-        FileNotFoundError: it has not been fetched.
     """
     if not FOLDER.is_dir():
         raise FileNotFoundError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import shutil
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ from modeling_unet_svs import DEFAULT_CHECKPOINT, UNetSVSModel
 from modeling_unet_svs.onnx.export import MaskNetwork, export_onnx
 from modeling_unet_svs.onnx.runner import OnnxSeparator
 
+from .benchmarks.runtimes import with_network
 from .conftest import make_model, noise, run, small_config
 
 EXACT = 1e-4
@@ -28,12 +28,6 @@ needs_compiler = pytest.mark.skipif(not shutil.which("g++"), reason="torch.compi
 @pytest.fixture(scope="module")
 def graphs(model, tmp_path_factory) -> Path:
     return export_onnx(model, tmp_path_factory.mktemp("exported"))
-
-
-def with_network(model: UNetSVSModel, network) -> UNetSVSModel:
-    changed = copy.deepcopy(model)
-    changed.estimate_masks = lambda magnitude: network(magnitude)
-    return changed
 
 
 def assert_same_stems(separator, model: UNetSVSModel, tolerance: float, mixture=EXCERPT, rate: int = RATE) -> None:

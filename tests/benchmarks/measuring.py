@@ -23,16 +23,7 @@ def machine() -> str:
 
 
 def seconds_in_turn(measures: Mapping[str, Callable[[], object]], num_runs: int, warm_up: bool = True) -> dict:
-    """Runs everything in turn, so that what else the machine does hits all alike.
-
-    Args:
-        measures: what to run, by name.
-        num_runs: of each.
-        warm_up: whether a first run of each does not count.
-
-    Returns:
-        Median seconds by name.
-    """
+    """Median seconds by name; everything runs in turn, so that what else the machine does hits all alike."""
     times: dict[str, list[float]] = {name: [] for name in measures}
     for _ in range(num_runs + warm_up):
         for name, measure in measures.items():
@@ -50,6 +41,3 @@ def print_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[obje
     for row in rows:
         table.add_row(*map(str, row))
     Console().print(table)
-
-
-__all__ = ["machine", "print_table", "seconds_in_turn"]

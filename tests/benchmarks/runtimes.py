@@ -7,18 +7,15 @@ and how large what has to be installed is.
 from __future__ import annotations
 
 import copy
-import platform
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 
 import numpy as np
 import torch
 from packaging.requirements import Requirement
-from rich.console import Console
-from rich.table import Table
 
 from modeling_unet_svs import DEFAULT_CHECKPOINT, UNetSVSModel
 from modeling_unet_svs.command.checkpoint import load_checkpoint
@@ -27,6 +24,7 @@ from modeling_unet_svs.onnx.runner import OnnxSeparator
 from modeling_unet_svs.separation import DEFAULT_BATCH_SIZE
 
 from ..conftest import noise
+from .measuring import print_table, seconds_in_turn
 
 NUM_RUNS = 3
 RUNNER = ("onnxruntime", "numpy", "soxr")
@@ -34,11 +32,7 @@ PYTORCH = ("torch", "transformers", "numpy", "soxr")
 
 
 def runtimes(folder: str) -> Iterator[tuple[str, UNetSVSModel | OnnxSeparator]]:
-    """Names and separators, the one that the others are measured by first.
-
-    Args:
-        folder: for the graphs.
-    """
+    """Names and separators, the one that the others are measured by first."""
     model = load_checkpoint(DEFAULT_CHECKPOINT).to(memory_format=torch.channels_last)
     yield "PyTorch, float32", model
     yield "PyTorch, bfloat16", copy.deepcopy(model).to(torch.bfloat16, memory_format=torch.channels_last)
@@ -50,25 +44,10 @@ def runtimes(folder: str) -> Iterator[tuple[str, UNetSVSModel | OnnxSeparator]]:
 
 
 def with_network(model: UNetSVSModel, network: Callable[[torch.Tensor], torch.Tensor]) -> UNetSVSModel:
-    """A model whose masks come from elsewhere.
-
-    Args:
-        model: it is copied.
-        network: from magnitudes to masks.
-    """
+    """A copy of a model whose masks come from elsewhere."""
     changed = copy.deepcopy(model)
     changed.estimate_masks = lambda magnitude: network(magnitude)
     return changed
-
-
-def fastest(work: Callable[[], object]) -> float:
-    """Seconds of the fastest of some runs, after one that does not count."""
-    times = []
-    for _ in range(NUM_RUNS + 1):
-        begun = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - begun)
-    return min(times[1:])
 
 
 def run_network(separator: UNetSVSModel | OnnxSeparator, num_samples: int) -> None:
@@ -106,19 +85,19 @@ def main() -> None:
     minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 4
     song = noise(2, int(60 * minutes * 44_100))
     heads = ("runtime", "network s", "ratio", "whole s", "ratio", "x real time")
-    table = Table(*heads, title=f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    rows = []
     first: tuple[float, float] | None = None
     with tempfile.TemporaryDirectory() as folder:
         for name, separator in runtimes(folder):
-            network = fastest(lambda: run_network(separator, song.shape[1]))  # noqa: B023
-            whole = fastest(lambda: separator.separate(song, 44_100))  # noqa: B023
+            measures = {"network": partial(run_network, separator, song.shape[1])}
+            measures["whole"] = partial(separator.separate, song, 44_100)
+            network, whole = seconds_in_turn(measures, NUM_RUNS).values()
             first = first or (network, whole)
             times = (f"{network:.2f}", f"{network / first[0]:.2f}", f"{whole:.2f}", f"{whole / first[1]:.2f}")
-            table.add_row(name, *times, f"{60 * minutes / whole:.0f}")
-    console = Console()
-    console.print(table)
+            rows.append((name, *times, f"{60 * minutes / whole:.0f}"))
+    print_table(f"{minutes:g} minutes of stereo", heads, rows)
     for names in (PYTORCH, RUNNER):
-        console.print(f"{' + '.join(names)}, with what they need: {megabytes(names):.0f} MB")
+        print(f"{' + '.join(names)}, with what they need: {megabytes(names):.0f} MB")
 
 
 if __name__ == "__main__":
