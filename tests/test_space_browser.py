@@ -167,6 +167,7 @@ def test_a_visitor_takes_a_song_apart_and_plays_with_it(browser, demo, song, wid
         pictures = page.locator(".mixer img")
         assert pictures.count() == 4
         assert page.evaluate("[...document.querySelectorAll('.mixer img')].every((image) => image.naturalWidth > 99)")
+        assert page.evaluate("[...document.querySelectorAll('#checkpoint td')].every((cell) => cell.clientWidth > 99)")
         assert_accessible(page, OURS)
 
 
