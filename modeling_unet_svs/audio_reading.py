@@ -7,10 +7,13 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from .separation import refuse_if
 
 try:
     import av
@@ -107,9 +110,8 @@ class AudioReader(ExitStack):
             self.close()
             raise
 
-    def _refuse_if(self, is_wrong: bool, reason: str) -> None:
-        if is_wrong:
-            raise AudioFileError(self.path, reason)
+    def _refuse_if(self, is_wrong: object, reason: str) -> None:
+        refuse_if(is_wrong, reason, partial(AudioFileError, self.path))
 
     @contextmanager
     def _naming_errors(self) -> Iterator[None]:
@@ -138,8 +140,8 @@ class AudioReader(ExitStack):
         self._refuse_if(has_no_such, f"has {len(streams)} audio streams, numbered from 0; not {audio_stream}.")
         self._stream = streams[audio_stream]
         codec = self._stream.codec_context
-        if codec is None or codec.format is None or not codec.sample_rate or not codec.channels:
-            raise AudioFileError(self.path, "has an audio stream that cannot be decoded.")
+        is_known = codec is not None and codec.format is not None and codec.sample_rate and codec.channels
+        self._refuse_if(not is_known, "has an audio stream that cannot be decoded.")
         codec.thread_type = "AUTO"
         duration, time_base = self._stream.duration, self._stream.time_base
         seconds = None if duration is None or not time_base else float(duration * time_base)
@@ -216,7 +218,7 @@ class AudioReader(ExitStack):
                 return
             except av.BlockingIOError:  # FFmpeg's "try again": a gap, such as broadcasts have
                 num_gaps += 1
-        raise AudioFileError(self.path, "is damaged: it has gaps and nothing between them.")
+        self._refuse_if(True, "is damaged: it has gaps and nothing between them.")
 
     def _has_mp3_length(self) -> bool:
         """Whether an MP3's first frame says its length; without it FFmpeg guesses from the first frames' bit rate."""

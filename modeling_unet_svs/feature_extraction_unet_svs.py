@@ -7,7 +7,7 @@ import torch
 from transformers import BatchFeature, SequenceFeatureExtractor
 from transformers.utils import PaddingStrategy, TensorType
 
-from .separation import MAX_SAMPLE, MAX_SAMPLING_RATE, as_float32
+from .separation import MAX_SAMPLE, MAX_SAMPLING_RATE, as_float32, refuse_if
 
 
 class UNetSVSFeatureExtractor(SequenceFeatureExtractor):
@@ -35,8 +35,8 @@ class UNetSVSFeatureExtractor(SequenceFeatureExtractor):
             ("sampling_rate", sampling_rate, int, 1, MAX_SAMPLING_RATE),
             ("padding_value", padding_value, (int, float), -MAX_SAMPLE, MAX_SAMPLE),
         ):
-            if not isinstance(value, kind) or not lowest <= value <= highest:
-                raise ValueError(f"{name} is {value!r}: use a number from {lowest} to {highest}.")
+            is_out = not isinstance(value, kind) or not lowest <= value <= highest
+            refuse_if(is_out, f"{name} is {value!r}: use a number from {lowest} to {highest}.")
         super().__init__(feature_size=feature_size, sampling_rate=sampling_rate, padding_value=padding_value, **kwargs)
 
     def __call__(
@@ -60,19 +60,19 @@ class UNetSVSFeatureExtractor(SequenceFeatureExtractor):
         Raises:
             ValueError: another rate or number of channels, NaN or infinite samples, or nothing at all.
         """
-        if sampling_rate is not None and sampling_rate != self.sampling_rate:
-            raise ValueError(
-                f"sampling_rate is {sampling_rate} Hz where the model works at {self.sampling_rate} Hz: "
-                "resample the waveform, or use model.separate, which takes any rate."
-            )
+        refuse_if(
+            sampling_rate not in (None, self.sampling_rate),
+            f"sampling_rate is {sampling_rate} Hz where the model works at {self.sampling_rate} Hz: resample the "
+            "waveform, or use model.separate, which takes any rate.",
+        )
         is_waveform = isinstance(audio, (np.ndarray, torch.Tensor))
-        if not is_waveform and not (isinstance(audio, (list, tuple)) and audio):
-            raise ValueError(f"audio is empty, or of type {type(audio).__name__}: use one waveform or a list of them.")
+        is_list = isinstance(audio, (list, tuple)) and len(audio) > 0
+        what = f"audio is empty, or of type {type(audio).__name__}: use one waveform or a list of them."
+        refuse_if(not is_waveform and not is_list, what)
         is_waveform = is_waveform or np.isscalar(audio[0])
         waveforms = [self._with_channels(as_float32(waveform)) for waveform in ([audio] if is_waveform else audio)]
         lengths = {waveform.shape[1] for waveform in waveforms}
-        if padding is False and len(lengths) > 1:
-            raise ValueError("the waveforms differ in length: use padding=True.")
+        refuse_if(padding is False and len(lengths) > 1, "the waveforms differ in length: use padding=True.")
         batch = np.full((len(waveforms), len(waveforms[0]), max(lengths)), self.padding_value, dtype=np.float32)
         for item, waveform in zip(batch, waveforms):
             item[:, : waveform.shape[1]] = waveform

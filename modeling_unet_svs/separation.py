@@ -67,23 +67,29 @@ def synthesis_envelope(n_fft: int, hop_length: int) -> np.ndarray:
     return padded.reshape(-1, hop_length).sum(0)
 
 
+def refuse_if(is_wrong: object, reason: str, error: Callable[[str], Exception] = ValueError) -> None:
+    """Raises an error of one line for something that a person gave."""
+    if is_wrong:
+        raise error(reason)
+
+
 def as_float32(waveform: Any) -> np.ndarray:
     """A copy of an array, tensor or list as finite float32 with full scale 1."""
     if hasattr(waveform, "detach"):  # a tensor, recognised without importing PyTorch
         waveform = waveform.detach().cpu()
         waveform = (waveform.float() if str(waveform.dtype) == "torch.bfloat16" else waveform).numpy()
     waveform = np.asarray(waveform)
-    if waveform.dtype.kind == "i":
-        return (waveform / -float(np.iinfo(waveform.dtype).min)).astype(np.float32)
-    if waveform.dtype.kind != "f":
-        raise ValueError(f"the waveform's type is {waveform.dtype}: use floating point or signed integers.")
+    dtype = waveform.dtype
+    if dtype.kind == "i":
+        return (waveform / -float(np.iinfo(dtype).min)).astype(np.float32)
+    refuse_if(dtype.kind != "f", f"the waveform's type is {dtype}: use floating point or signed integers.")
     with np.errstate(over="ignore"):
         samples = np.array(waveform, dtype=np.float32, order="C")
     if not np.isfinite(samples).all():
         index = int(np.argmin(np.isfinite(samples).reshape(-1)))
         raise ValueError(f"the waveform is not finite: {waveform.reshape(-1)[index]} at its value number {index}.")
-    if samples.size and max(samples.max(), -samples.min()) > MAX_SAMPLE:
-        raise ValueError(f"the waveform has samples beyond {MAX_SAMPLE:g}, where full scale is 1: this is not audio.")
+    is_no_audio = max(samples.max(initial=0), -samples.min(initial=0)) > MAX_SAMPLE
+    refuse_if(is_no_audio, f"the waveform has samples beyond {MAX_SAMPLE:g}, where full scale is 1: it is no audio.")
     return samples
 
 
@@ -237,10 +243,9 @@ class SeparationStream:
             (f"the waveform has {num_channels} channels, in shape (channels, samples)", num_channels, 1, MAX_CHANNELS),
             (f"batch_size is {batch_size}", batch_size, 1, MAX_BATCH_SIZE),
         ):
-            if not (isinstance(value, numbers.Real) and lowest <= value <= highest and value == int(value)):
-                raise ValueError(f"{said}: use a whole number from {lowest} to {highest}.")
-        num_channels, batch_size = int(num_channels), int(batch_size)
-        config = model.config
+            is_whole = isinstance(value, numbers.Real) and lowest <= value <= highest and value == int(value)
+            refuse_if(not is_whole, f"{said}: use a whole number from {lowest} to {highest}.")
+        num_channels, batch_size, config = int(num_channels), int(batch_size), model.config
         self.model, self.sampling_rate, self.num_channels = model, int(sampling_rate), num_channels
         num_groups = math.ceil(num_channels / config.num_channels)
         self._num_repeated = num_groups * config.num_channels - num_channels
@@ -273,12 +278,11 @@ class SeparationStream:
             ValueError: another number of channels, or samples that are NaN or infinite.
             RuntimeError: after `flush`.
         """
-        if self._flushed:
-            raise RuntimeError("this stream was flushed: make another one for the next song.")
+        refuse_if(self._flushed, "this stream was flushed: make another one for the next song.", RuntimeError)
         block = as_float32(block)
         block = block[None] if block.ndim == 1 and self.num_channels == 1 else block
-        if block.ndim != 2 or len(block) != self.num_channels:
-            raise ValueError(f"the block has shape {block.shape}: use ({self.num_channels}, samples) in this stream.")
+        is_other = block.ndim != 2 or len(block) != self.num_channels
+        refuse_if(is_other, f"the block has shape {block.shape}: use ({self.num_channels}, samples) in this stream.")
         self._mixture.put(block)
         stems = self._stems(self._estimate(block, last=False))
         return stems if next(iter(stems.values())).shape[1] else None
@@ -354,11 +358,9 @@ class Separator:
             ValueError: NaN or infinite samples, no samples, or a shape, rate or batch size out of range.
         """
         mixture = as_float32(waveform)
-        if mixture.ndim not in (1, 2, 3) or mixture.size == 0:
-            raise ValueError(
-                f"the waveform has shape {mixture.shape}: use (samples,), (channels, samples) or "
-                "(batch, channels, samples) with at least one sample."
-            )
+        shapes = "(samples,), (channels, samples) or (batch, channels, samples) with at least one sample"
+        is_none = mixture.ndim not in (1, 2, 3) or mixture.size == 0
+        refuse_if(is_none, f"the waveform has shape {mixture.shape}: use {shapes}.")
         items = mixture.reshape(-1, *mixture.shape[-2:]) if mixture.ndim > 1 else mixture[None, None]
         stems = {name: np.empty_like(items) for name in self.config.stems}
         num_samples = items.shape[-1]

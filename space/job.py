@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,7 +21,7 @@ from modeling_unet_svs import UNetSVSModel
 from modeling_unet_svs.audio_reading import AudioFileError, AudioInfo, AudioReader
 from modeling_unet_svs.command.file_separation import separate_file
 from modeling_unet_svs.command.songs import safe_name
-from modeling_unet_svs.separation import MAX_SAMPLING_RATE, MIN_SAMPLING_RATE
+from modeling_unet_svs.separation import MAX_SAMPLING_RATE, MIN_SAMPLING_RATE, refuse_if
 
 # -80 dB of full scale: below the noise of any recording.
 SILENCE = 1e-4
@@ -177,25 +178,22 @@ def on_gpu(function: Function) -> Function:
 def check_song(path: Path, settings: Settings) -> AudioInfo:
     """Checks a file's size and header, and its samples up to the first that is not silent."""
     size = path.stat().st_size if path.exists() else 0
-    if size > settings.max_bytes:
-        raise SongError(
-            f"{path.name} has {size / 1e6:.1f} MB, and {settings.max_megabytes:g} MB is the limit here: "
-            "try it as MP3 or FLAC."
-        )
+    refuse = partial(refuse_if, error=SongError)
+    limit = f"{settings.max_megabytes:g} MB is the limit here: try it as MP3 or FLAC."
+    refuse(size > settings.max_bytes, f"{path.name} has {size / 1e6:.1f} MB, and {limit}")
     with _in_plain_words(path), AudioReader(path) as reader:
         info = reader.info
-        if info.num_channels > MAX_CHANNELS:
-            raise SongError(f"{path.name} has {info.num_channels} channels, and {MAX_CHANNELS} is the limit here.")
-        if not MIN_SAMPLING_RATE <= info.sampling_rate <= MAX_SAMPLING_RATE:
-            raise SongError(
-                f"{path.name} has a sampling rate of {info.sampling_rate} Hz: use {MIN_SAMPLING_RATE} to "
-                f"{MAX_SAMPLING_RATE} Hz."
-            )
+        num_channels, rate = info.num_channels, info.sampling_rate
+        limit = f"{MAX_CHANNELS} is the limit here."
+        refuse(num_channels > MAX_CHANNELS, f"{path.name} has {num_channels} channels, and {limit}")
+        rates = f"use {MIN_SAMPLING_RATE} to {MAX_SAMPLING_RATE} Hz."
+        is_out = not MIN_SAMPLING_RATE <= rate <= MAX_SAMPLING_RATE
+        refuse(is_out, f"{path.name} has a sampling rate of {rate} Hz: {rates}")
         check_length(info, info.num_samples or 0, settings)
         num_samples = 0
         for block in reader.blocks():
-            if not np.isfinite(block).all():
-                raise SongError(f"{path.name} is damaged: it has samples that are not numbers.")
+            is_damaged = not np.isfinite(block).all()
+            refuse(is_damaged, f"{path.name} is damaged: it has samples that are not numbers.")
             if np.abs(block).max() > SILENCE:
                 return info
             num_samples += block.shape[1]

@@ -13,11 +13,11 @@ from transformers.hf_argparser import HfArg
 
 from modeling_unet_svs import DEFAULT_CHECKPOINT, UNetSVSConfig
 from modeling_unet_svs.command.checkpoint import load_checkpoint
+from modeling_unet_svs.separation import refuse_if
 
 from .data.folders import LAYOUTS
 from .data.mixing import MixingArguments
 from .evaluation.scores import PROTOCOLS
-from .exit_codes import refuse_if
 
 
 @dataclass(kw_only=True)

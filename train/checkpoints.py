@@ -14,8 +14,7 @@ from modeling_unet_svs import UNetSVSConfig, UNetSVSFeatureExtractor, UNetSVSMod
 from modeling_unet_svs.architecture import Architecture
 from modeling_unet_svs.audio.whole_files import whole_files, whole_folder
 from modeling_unet_svs.audio_reading import one_line
-
-from .exit_codes import refuse_if
+from modeling_unet_svs.separation import refuse_if
 
 
 @contextmanager

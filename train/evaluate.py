@@ -19,6 +19,7 @@ from accelerate.utils import gather_object
 from tqdm.auto import tqdm
 
 from modeling_unet_svs.audio_reading import one_line
+from modeling_unet_svs.separation import refuse_if
 
 from .arguments import CommandParser, EvaluationArguments
 from .data.folders import STEM_FILE, folder_songs, load_mir1k, load_musdb18
@@ -34,7 +35,7 @@ from .evaluation.results import (
 )
 from .evaluation.scores import PROTOCOLS, STEMS, ScoredSong
 from .evaluation.separators import Estimator, load_estimator
-from .exit_codes import FAILED, refuse_if, run_command
+from .exit_codes import FAILED, run_command
 
 # Songs per process between two writes of the results.
 SONGS_PER_ROUND = 4

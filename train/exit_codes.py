@@ -8,12 +8,6 @@ from collections.abc import Callable
 FAILED, USAGE = 1, 2
 
 
-def refuse_if(is_wrong: object, reason: str, error: Callable[[str], Exception] = ValueError) -> None:
-    """Ends a command, with one line, for something that its user gave."""
-    if is_wrong:
-        raise error(reason)
-
-
 def run_command(name: str, work: Callable[..., int | None], *words: str) -> int:
     """Hands the command line's `words` to `work`; those in brackets may be left out."""
     parser = argparse.ArgumentParser(prog=f"python -m train.{name}")

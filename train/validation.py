@@ -8,11 +8,11 @@ from accelerate import Accelerator
 from accelerate.tracking import get_available_trackers
 
 from modeling_unet_svs import UNetSVSModel
+from modeling_unet_svs.separation import refuse_if
 
 from .data.cache import DecodedSong
 from .draw_separation import draw_separation
 from .evaluation.scores import sdr
-from .exit_codes import refuse_if
 
 TRACKERS = ("tensorboard", "wandb", "trackio")
 MAX_SECONDS = 10

@@ -11,6 +11,7 @@ import av
 import numpy as np
 
 from ..audio_reading import AudioFileError
+from ..separation import refuse_if
 from .whole_files import whole_file
 
 # Subtypes, as FFmpeg calls them in WAV.
@@ -50,11 +51,10 @@ FLAC_USUAL_RATE, FLAC_FRAME = 48_000, "4608"
 
 def check_format(format: str, sampling_rate: int, num_channels: int) -> AudioFormat:
     """Returns a format, or raises an error before any work is done if it cannot hold the audio."""
-    if format not in FORMATS:
-        raise ValueError(f"format {format!r} is unknown: use one of {', '.join(FORMATS)}.")
+    refuse_if(format not in FORMATS, f"format {format!r} is unknown: use one of {', '.join(FORMATS)}.")
     found = FORMATS[format]
-    if num_channels > found.max_channels:
-        raise ValueError(f"{format} holds {found.max_channels} channels, not {num_channels}: use wav.")
+    are_too_many = num_channels > found.max_channels
+    refuse_if(are_too_many, f"{format} holds {found.max_channels} channels, not {num_channels}: use wav.")
     rates = found.sampling_rates
     if sampling_rate not in rates:
         held = f"up to {rates[-1]}" if isinstance(rates, range) else ", ".join(map(str, rates))
@@ -100,8 +100,7 @@ class AudioWriter:
     ):
         self.path = Path(path)
         self._format = check_format(self.path.suffix.lower().removeprefix("."), sampling_rate, num_channels)
-        if subtype not in SUBTYPES:
-            raise ValueError(f"subtype {subtype!r} is unknown: use one of {', '.join(SUBTYPES)}.")
+        refuse_if(subtype not in SUBTYPES, f"subtype {subtype!r} is unknown: use one of {', '.join(SUBTYPES)}.")
         self.sampling_rate, self.num_channels, self._subtype = sampling_rate, num_channels, subtype
         self._tags = dict(tags or {})
         self._layout = LAYOUTS[num_channels - 1] if num_channels <= len(LAYOUTS) else f"{num_channels}C"
@@ -168,10 +167,9 @@ class AudioWriter:
             ValueError: another number of channels, or samples that are NaN or infinite.
             AudioFileError: the file cannot be written, for example because the disk is full.
         """
-        if block.ndim != 2 or len(block) != self.num_channels:
-            raise ValueError(f"the block has shape {block.shape}: use ({self.num_channels}, num_samples).")
-        if not np.isfinite(block).all():
-            raise ValueError(f"{self.path}: samples that are NaN or infinite cannot be written.")
+        is_other = block.ndim != 2 or len(block) != self.num_channels
+        refuse_if(is_other, f"the block has shape {block.shape}: use ({self.num_channels}, num_samples).")
+        refuse_if(not np.isfinite(block).all(), f"{self.path}: samples that are NaN or infinite cannot be written.")
         if block.shape[1] == 0:
             return
         sample_format = self._stream.codec_context.format.name

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from ..audio.whole_files import replace_text
 from ..audio_reading import AudioFileError
 from ..network import UNetSVSModule
-from ..separation import DEFAULT_BATCH_SIZE
+from ..separation import DEFAULT_BATCH_SIZE, refuse_if
 from .checkpoint import with_less_memory
 from .file_separation import separate_file
 from .songs import BatchSong, list_songs, safe_name
@@ -118,13 +118,12 @@ def separate_all(
     number of processes; after Ctrl-C, for each that the main process knows to be finished."""
     processes, stems = processes or Processes(), options.model.config.stems
     is_main = processes.index == 0
-    if options.stem not in (ALL_STEMS, *stems):
-        raise ValueError(f"--stem {options.stem}: use one of {', '.join(stems)}, all.")
+    is_unknown = options.stem not in (ALL_STEMS, *stems)
+    refuse_if(is_unknown, f"--stem {options.stem}: use one of {', '.join(stems)}, all.")
     _make_folder("--output-dir", output_dir)
     if report is not None:
         _make_folder("--report", report.parent)
-        if report.is_dir():
-            raise ValueError(f"--report {report} is a folder: name a file.")
+        refuse_if(report.is_dir(), f"--report {report} is a folder: name a file.")
     songs: list[BatchSong] = []
     if is_main:
         stems = stems if options.stem == ALL_STEMS else (options.stem,)
@@ -185,9 +184,9 @@ def _separate(song: BatchSong, options: SeparationOptions, progress: Progress) -
 
 def separate_standard_input(options: SeparationOptions) -> None:
     """Reads a song of any format from standard input to its end, and writes a stem to standard output."""
-    if options.stem not in options.model.config.stems:
-        names = ", ".join(options.model.config.stems)
-        raise ValueError(f"--stem {options.stem}: standard output takes one of {names}.")
+    stems = options.model.config.stems
+    is_unknown = options.stem not in stems
+    refuse_if(is_unknown, f"--stem {options.stem}: standard output takes one of {', '.join(stems)}.")
     with tempfile.TemporaryDirectory(prefix="unet-svs-") as folder:
         song, output = Path(folder, "song"), Path(folder, f"stem.{options.format}")
         with open(song, "wb") as file:

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from ..architecture import MODEL_TYPE, Architecture, drop_masks
 from ..audio_reading import one_line
 from ..network import UNetSVSModule
+from ..separation import refuse_if
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -88,14 +89,13 @@ def load_checkpoint(model: str | Path, dtype: torch.dtype = torch.float32) -> UN
     """Loads a network for separation from `config.json` and `model.safetensors`; opens nothing else."""
     name, folder = str(model), Path(model)
     try:
-        if folder.is_dir() and not (folder / "config.json").is_file():
-            raise ValueError("the folder has no config.json, so it is not a checkpoint.")
+        lacks_config = folder.is_dir() and not (folder / "config.json").is_file()
+        refuse_if(lacks_config, "the folder has no config.json, so it is not a checkpoint.")
         if not folder.is_dir():
             folder = Path(snapshot_download(name, allow_patterns=["config.json", "model.safetensors"]))
         values = json.loads((folder / "config.json").read_text("utf-8"))
         kind = values.get("model_type")
-        if kind != MODEL_TYPE:
-            raise ValueError(f"its config.json is for a model of type {kind!r}, not {MODEL_TYPE!r}.")
+        refuse_if(kind != MODEL_TYPE, f"its config.json is for a model of type {kind!r}, not {MODEL_TYPE!r}.")
         drop_masks(values)
         known = {field.name: values[field.name] for field in fields(Architecture) if field.name in values}
         return _load_network(Architecture(**known), folder / "model.safetensors", dtype)
@@ -114,18 +114,18 @@ def load_checkpoint(model: str | Path, dtype: torch.dtype = torch.float32) -> UN
 
 
 def _load_network(config: Architecture, path: Path, dtype: torch.dtype) -> UNetSVSModule:
-    if not path.is_file():  # an index of several files could name others than safetensors
-        raise ValueError("it has no model.safetensors, and nothing else is loaded.")
+    # An index of several files could name others than safetensors.
+    refuse_if(not path.is_file(), "it has no model.safetensors, and nothing else is loaded.")
     with torch.device("meta"):
         network = UNetSVSModule(config)
     # Checked before memory is allocated for what a file of a few bytes claims.
     num_parameters, num_bytes = network.num_parameters(), path.stat().st_size
-    if num_parameters > num_bytes:
-        raise ValueError(f"its config.json has {num_parameters:,} parameters, its safetensors {num_bytes:,} bytes.")
+    claims = f"its config.json has {num_parameters:,} parameters, its safetensors {num_bytes:,} bytes."
+    refuse_if(num_parameters > num_bytes, claims)
     weights = load_file(path)
     for key, expected in network.state_dict().items():
-        if key not in weights or weights[key].shape != expected.shape:
-            raise ValueError(f"its weights do not fit its config.json: see {key}.")
+        is_other = key not in weights or weights[key].shape != expected.shape
+        refuse_if(is_other, f"its weights do not fit its config.json: see {key}.")
         if expected.is_floating_point():
             weights[key] = weights[key].to(dtype)  # shares the mapped file's memory if the type is the same
     network.load_state_dict(weights, strict=False, assign=True)

@@ -11,6 +11,7 @@ import typer
 from .. import DEFAULT_CHECKPOINT
 from ..audio.writing import FORMATS, SUBTYPES
 from ..audio_reading import AudioFileError
+from ..separation import refuse_if
 
 if TYPE_CHECKING:
     from ..network import UNetSVSModule
@@ -59,10 +60,9 @@ def separate(
     from .songs import read_list
 
     inputs = [*(inputs or []), *(read_list(files_from) if files_from else [])]
-    if not inputs:
-        raise ValueError("no songs: give at least one INPUT, or a list of them with --files-from.")
-    if STANDARD_INPUT in inputs and len(inputs) > 1:
-        raise ValueError("standard input (-) cannot be combined with another INPUT.")
+    refuse_if(not inputs, "no songs: give at least one INPUT, or a list of them with --files-from.")
+    is_mixed = STANDARD_INPUT in inputs and len(inputs) > 1
+    refuse_if(is_mixed, "standard input (-) cannot be combined with another INPUT.")
     with joined_processes(device) as processes:
         options = SeparationOptions(_load(model, device, dtype), stem, format, subtype, batch_size, overwrite)
         if STANDARD_INPUT in inputs:

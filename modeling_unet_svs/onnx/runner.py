@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ..audio_reading import one_line
-from ..separation import SeparationConfig, Separator, hann_window
+from ..separation import SeparationConfig, Separator, hann_window, refuse_if
 
 DESCRIPTION = "separation.json"
 FORMAT = {"format_version": 1, "window": "periodic_hann"}
@@ -44,8 +44,7 @@ def read_description(path: Path) -> SeparationConfig:
     try:
         values = json.loads(path.read_text())
         given = {name: values[name] for name in FORMAT}
-        if given != FORMAT:
-            raise ValueError(f"it is for {given} where this version reads {FORMAT}")
+        refuse_if(given != FORMAT, f"it is for {given} where this version reads {FORMAT}")
         return SeparationConfig(**{field.name: values[field.name] for field in fields(SeparationConfig)})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} cannot be used: {error}") from None
@@ -64,8 +63,7 @@ class OnnxSeparator(Separator):
 
     def __init__(self, path: str | Path, providers: Sequence[str] | None = None):
         path = Path(path)
-        if not path.is_file():
-            raise ValueError(f"{path} is no file: give a model.onnx that unet-svs export has written.")
+        refuse_if(not path.is_file(), f"{path} is no file: give a model.onnx that unet-svs export has written.")
         self.config = read_description(path.with_name(DESCRIPTION))
         import onnxruntime
 

@@ -10,8 +10,8 @@ from operator import itemgetter
 from pathlib import Path
 
 from modeling_unet_svs.command.songs import AUDIO_SUFFIXES
+from modeling_unet_svs.separation import refuse_if
 
-from ..exit_codes import refuse_if
 from .hub import HUB_LAYOUTS, hub_songs
 from .songs import SPLIT_OF_NAME, SPLITS, BrokenSongError, File, Song, canonical_stem, say_once, skip_broken
 

@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from modeling_unet_svs.audio_reading import one_line
+from modeling_unet_svs.separation import refuse_if
 
-from ..exit_codes import refuse_if
 from .songs import SPLIT_OF_NAME, Bytes, File, Recording, Song, canonical_stem, decode_recording
 
 COLUMNS, SEGMENTS, FIVE_ROWS, STEM_ROWS = "columns", "segments", "five-rows", "stem-rows"

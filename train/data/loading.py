@@ -11,9 +11,9 @@ from accelerate import Accelerator
 from accelerate.data_loader import prepare_data_loader
 
 from modeling_unet_svs import UNetSVSConfig
+from modeling_unet_svs.separation import refuse_if
 
 from ..arguments import DataArguments, TrainingArguments
-from ..exit_codes import refuse_if
 from .cache import DecodedSong, decode_songs
 from .folders import load_instrumentals, load_mir1k, load_musdb18, load_song_collection
 from .mixing import Mixer, MixingArguments, RandomMixes

@@ -9,8 +9,8 @@ import torch
 from transformers.hf_argparser import HfArg
 
 from modeling_unet_svs import UNetSVSConfig
+from modeling_unet_svs.separation import refuse_if
 
-from ..exit_codes import refuse_if
 from .augmentations import change_gain, change_speed, draw_percent, pan, source_samples, swap_channels
 from .cache import DecodedSong
 

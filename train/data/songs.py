@@ -17,8 +17,7 @@ import pyarrow as pa
 
 from modeling_unet_svs.audio.reading_ahead import read_ahead, read_info
 from modeling_unet_svs.audio_reading import AudioFileError
-
-from ..exit_codes import refuse_if
+from modeling_unet_svs.separation import refuse_if
 
 logger = logging.getLogger(__name__)
 

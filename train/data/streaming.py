@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from modeling_unet_svs import UNetSVSConfig
+from modeling_unet_svs.separation import refuse_if
 
 from ..arguments import TrainingArguments
-from ..exit_codes import refuse_if
 from .augmentations import source_samples
 from .cache import DecodedSong, decode_song
 from .folders import REQUIRED_STEMS, is_held_out, whole_songs

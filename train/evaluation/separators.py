@@ -11,8 +11,8 @@ import torch
 
 from modeling_unet_svs.command.checkpoint import load_checkpoint
 from modeling_unet_svs.network import hann_window
+from modeling_unet_svs.separation import refuse_if
 
-from ..exit_codes import refuse_if
 from .scores import STEMS
 
 MIXTURE = "mixture"

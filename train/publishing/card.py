@@ -12,13 +12,13 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from modeling_unet_svs import UNetSVSConfig, UNetSVSModel
 from modeling_unet_svs.audio.whole_files import replace_text
+from modeling_unet_svs.separation import refuse_if
 
 from ..arguments import TrainingArguments, read_recipe
 from ..data.mixing import MixingArguments
 from ..evaluation.results import STATISTICS
 from ..evaluation.scores import STEMS
 from ..evaluation.separators import IRM, MIXTURE
-from ..exit_codes import refuse_if
 from ..paper_claim import read_claim
 
 FOLDER = Path(__file__).resolve().parents[1]

@@ -5,8 +5,7 @@ from pathlib import Path
 from huggingface_hub import HfApi
 
 from modeling_unet_svs.audio_reading import one_line
-
-from ..exit_codes import refuse_if
+from modeling_unet_svs.separation import refuse_if
 
 # A run's weights, configurations, the model's own code, its card and scores, and what `unet-svs export` has written
 # there; no checkpoints, no logs.

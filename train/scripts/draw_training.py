@@ -7,7 +7,8 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_multiplexer import EventMultiplexer
 
-from train.exit_codes import refuse_if, run_command
+from modeling_unet_svs.separation import refuse_if
+from train.exit_codes import run_command
 
 VALIDATION = "validation_sdr_"
 

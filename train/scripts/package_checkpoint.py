@@ -13,7 +13,8 @@ from transformers.utils import logging
 from modeling_unet_svs import UNetSVSFeatureExtractor, UNetSVSModel
 from modeling_unet_svs.audio.whole_files import whole_folder
 from modeling_unet_svs.command.checkpoint import load_checkpoint
-from train.exit_codes import refuse_if, run_command
+from modeling_unet_svs.separation import refuse_if
+from train.exit_codes import run_command
 
 CARD = Path(__file__).resolve().parents[2] / "model_card.md"
 # Entries of a configuration that name code in its folder; this checkpoint's code is the package around it.
