@@ -1,7 +1,5 @@
 """What the tests share: a small model, songs made here, and the data sets where they are."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """Data sets of the real formats, made here and tiny."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Data sets of the Hub as they are published, made here and tiny: Parquet files with audio inside."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path

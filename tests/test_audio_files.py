@@ -1,7 +1,5 @@
 """Audio files: read by content, sample for sample, and written whole or not at all."""
 
-from __future__ import annotations
-
 import os
 import pickle
 import sys

@@ -1,7 +1,5 @@
 """Each augmentation keeps its promise: levels, length, and the same result from the same generator."""
 
-from __future__ import annotations
-
 import math
 from functools import partial
 

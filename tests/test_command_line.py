@@ -1,7 +1,5 @@
 """`unet-svs`: what people type, what they get, and what they are told."""
 
-from __future__ import annotations
-
 import json
 import os
 import pickle

@@ -1,7 +1,5 @@
 """Songs are decoded once, whatever happens in between."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import resource

@@ -1,7 +1,5 @@
 """Faults, injected for real: killed, interrupted, no space, no permission, nothing there, a decoder that hangs."""
 
-from __future__ import annotations
-
 import errno
 import gc
 import inspect

@@ -1,7 +1,5 @@
 """Names, of files and in tags, from strangers: nothing is written outside the output folder."""
 
-from __future__ import annotations
-
 import os
 import sys
 import zipfile

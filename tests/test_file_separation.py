@@ -1,7 +1,5 @@
 """From file to files: decoding, network and encoding side by side, and nothing left of what was broken off."""
 
-from __future__ import annotations
-
 import os
 import threading
 from contextlib import closing

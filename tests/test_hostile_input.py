@@ -1,7 +1,5 @@
 """What strangers send: damaged files by the hundred, pickles, code in a model's folder; one line, or a result."""
 
-from __future__ import annotations
-
 import json
 import os
 import pickle

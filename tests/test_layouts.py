@@ -1,7 +1,5 @@
 """Any copy of a data set gives the same songs."""
 
-from __future__ import annotations
-
 import logging
 import shutil
 from pathlib import Path

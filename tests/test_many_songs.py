@@ -1,7 +1,5 @@
 """Many songs on several processes: each once, what is finished left out, what is broken told in a report."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -5,8 +5,6 @@ almost all of them is silence, which encoders are quick with. All of a song as f
 bits 173 MB, where a tenth of the process is less than 100 MB.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What is released: the wheel has the package and its checkpoint and nothing else, the source what makes the wheel."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """Training from a data set that is read song by song."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 

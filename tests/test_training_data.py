@@ -1,7 +1,5 @@
 """From data sets on disk to training examples."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

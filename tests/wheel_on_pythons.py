@@ -5,8 +5,6 @@ index, and some gigabytes of disk: for each where pip installs, once for all whe
 unpacked (`UV_CACHE_DIR` and `TMPDIR` on one disk).
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

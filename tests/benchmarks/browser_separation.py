@@ -1,7 +1,5 @@
 """`python -m tests.benchmarks.browser_separation SONG [device=wasm&precision=fp32]`: the built page in Chromium."""
 
-from __future__ import annotations
-
 import sys
 import threading
 import time

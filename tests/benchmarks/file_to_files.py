@@ -4,8 +4,6 @@ A stereo song of noise at 44.1 kHz, by default four minutes of wav, to the same 
 a process that has started, side by side as it is and with everything in turn; and where the time goes.
 """
 
-from __future__ import annotations
-
 import sys
 import tempfile
 import time

@@ -3,8 +3,6 @@
 Every line is a process of its own, on a stereo song of 44.1 kHz; three hours of wav want 15 GB of disk for a while.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

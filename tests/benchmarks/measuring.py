@@ -1,7 +1,5 @@
 """What the benchmarks share: the machine in words, runs in turn, tables."""
 
-from __future__ import annotations
-
 import platform
 import statistics
 import time

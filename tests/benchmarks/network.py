@@ -4,8 +4,6 @@ Against this machine's rate of matrix products, in float32 and bfloat16, eager a
 on compiling pays back the time that it takes.
 """
 
-from __future__ import annotations
-
 import argparse
 import time
 

@@ -5,8 +5,6 @@ authors cut a song up, for four stems; Open-Unmix for one target without its Wie
 an environment of their own, which sees this one's torch.
 """
 
-from __future__ import annotations
-
 import argparse
 import importlib.util
 import os

@@ -4,8 +4,6 @@ The time of the network alone and of the whole separation on the CPU, of a stere
 and how large what has to be installed is.
 """
 
-from __future__ import annotations
-
 import copy
 import sys
 import tempfile

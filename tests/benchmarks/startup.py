@@ -1,7 +1,5 @@
 """`python -m tests.benchmarks.startup [RUNS]`: seconds until a command is done that has next to nothing to do."""
 
-from __future__ import annotations
-
 import sys
 import tempfile
 from functools import partial

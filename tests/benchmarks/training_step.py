@@ -5,8 +5,6 @@ trainer itself measures: seconds of audio per second, and the shares of data, ne
 optimizer (clipping, AdamW and the moving average).
 """
 
-from __future__ import annotations
-
 import platform
 import sys
 import tempfile

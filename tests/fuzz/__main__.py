@@ -1,7 +1,5 @@
 """Damages files and makes odd arrays by the thousand, and says what came of it; exit code 1 where anything broke."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import re

@@ -1,7 +1,5 @@
 """Odd waveforms, rates and configurations: a result that fits, or one clear line."""
 
-from __future__ import annotations
-
 import functools
 import traceback
 import warnings

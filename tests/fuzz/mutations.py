@@ -1,7 +1,5 @@
 """Damage to files: of bytes, of numbers in headers, of lengths, of JSON; the same for the same generator."""
 
-from __future__ import annotations
-
 import copy
 import json
 import random

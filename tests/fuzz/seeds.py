@@ -1,7 +1,5 @@
 """Small sound files and model files, to be damaged."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import av

@@ -1,7 +1,5 @@
 """What takes files from strangers, and what it may answer: a result, or one clear line."""
 
-from __future__ import annotations
-
 import functools
 import json
 import shutil

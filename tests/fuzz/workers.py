@@ -1,7 +1,5 @@
 """A process that a file may break: with limits of memory and time, and another one when it dies."""
 
-from __future__ import annotations
-
 import contextlib
 import faulthandler
 import math
@@ -38,7 +36,7 @@ class Corpus:
     checkpoint: Path
 
     @classmethod
-    def make(cls, folder: Path) -> Corpus:
+    def make(cls, folder: Path):
         """Makes them in a folder."""
         make_checkpoint(folder / "checkpoint")
         return cls(make_seeds(folder), folder / "checkpoint")
@@ -63,7 +61,7 @@ class Worker:
         self._folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
         self._process: multiprocessing.Process | None = None
 
-    def __enter__(self) -> Worker:
+    def __enter__(self):
         return self
 
     def __exit__(self, *exception: object) -> None:
