@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import settings
 
 from modeling_unet_svs import UNetSVSConfig, UNetSVSModel
 from modeling_unet_svs.audio.writing import AudioWriter
+from modeling_unet_svs.command.cli import main
 from train.checkpoints import save_model
 
 from . import library_suites
@@ -39,17 +41,8 @@ def same_numbers_in_any_order() -> None:
 
 def small_config(**changes) -> UNetSVSConfig:
     """A stereo network of a few thousand parameters."""
-    shape = {
-        "num_channels": 2,
-        "sampling_rate": 16_000,
-        "n_fft": 256,
-        "hop_length": 64,
-        "num_frames": 32,
-        "context_frames": 8,
-        "hidden_sizes": (4, 8, 8),
-        "num_dropout_layers": 1,
-        "magnitude_scaling": "mean",
-    }
+    shape = {"num_channels": 2, "sampling_rate": 16_000, "n_fft": 256, "hop_length": 64, "num_frames": 32}
+    shape |= {"context_frames": 8, "hidden_sizes": (4, 8, 8), "num_dropout_layers": 1, "magnitude_scaling": "mean"}
     return UNetSVSConfig(**{**shape, **changes})
 
 
@@ -79,6 +72,31 @@ def training_root(tmp_path_factory) -> Path:
     return make_training_root(tmp_path_factory.mktemp("training"))
 
 
+@pytest.fixture
+def command(tmp_path, monkeypatch, capfd):
+    """Runs `unet-svs` in this process, which spares its start, in an empty folder; gives what it has said."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments, exits: int = 0):
+        monkeypatch.setattr(sys, "argv", ["unet-svs", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as exited:
+            main()
+        said = capfd.readouterr()
+        assert exited.value.code == exits, said.err
+        return said
+
+    return call
+
+
+@contextmanager
+def raises_one_line(said: str, error: type[Exception] = ValueError):
+    """An error whose message matches and is a single line."""
+    with pytest.raises(error, match=said) as raised:
+        yield raised
+    assert "\n" not in str(raised.value)
+
+
 def noise(num_channels: int, num_samples: int, seed: int = 0, level: float = 0.1) -> np.ndarray:
     """Music enough for a network that does not know any: noise whose level moves."""
     rng = np.random.default_rng(seed)
@@ -97,14 +115,8 @@ def run(*arguments: str | Path, env: dict[str, str] | None = None, cwd: Path = R
     """Runs a command with this Python's folder first on the path."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     environment |= {"HF_HUB_OFFLINE": "1", **(env or {})}
-    return subprocess.run(
-        [str(argument) for argument in arguments],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env=environment,
-        timeout=600,
-    )
+    command = [str(argument) for argument in arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=600)
 
 
 def _data(variable: str, folder: str) -> Path:

@@ -11,51 +11,39 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from modeling_unet_svs.audio_reading import AudioReader, read_audio
-from modeling_unet_svs.command.cli import main
 
 from .conftest import noise, run, write_song
 from .test_audio_files import make_bad_files
 
-OK, FAILED, USAGE = 0, 1, 2
-
-
-@pytest.fixture
-def command(tmp_path, monkeypatch, capfd):
-    """Runs `unet-svs` in this process, which spares its start, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["unet-svs", *map(str, arguments)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as exited:
-            main()
-        said = capfd.readouterr()
-        return SimpleNamespace(returncode=exited.value.code, stdout=said.out, stderr=said.err)
-
-    return call
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
+PROGRAM = Path(sys.executable).parent / "unet-svs"
+STEMS = ("vocals", "accompaniment")
 
 
 @pytest.fixture
 def unet_svs(command, checkpoint):
     """Runs `unet-svs separate` with the small model."""
-    return lambda *arguments: command("separate", *arguments, "--model", checkpoint)
+    return lambda *arguments, **how: command("separate", *arguments, "--model", checkpoint, **how)
 
 
-def stems_of(folder: Path, format: str = "wav") -> dict[str, np.ndarray]:
-    return {name: read_audio(folder / f"{name}.{format}")[0] for name in ("vocals", "accompaniment")}
+@pytest.fixture
+def song(tmp_path) -> str:
+    """A short song in the working folder."""
+    return write_song(tmp_path / "song.wav", noise(2, 9_000)).name
+
+
+def stems_of(song: Path | str, format: str = "wav") -> dict[str, np.ndarray]:
+    return {stem: read_audio(Path("separated", song, f"{stem}.{format}"))[0] for stem in STEMS}
 
 
 def assert_one_line(stderr: str, *parts: str) -> None:
-    lines = stderr.strip().splitlines()
-    assert len(lines) == 1, stderr
-    for part in parts:
-        assert part in lines[0]
+    (line,) = stderr.strip().splitlines()
+    assert not [part for part in parts if part not in line], line
 
 
 @pytest.mark.parametrize("subtype", ["16", "24", "float"])
@@ -64,14 +52,13 @@ def test_stems_have_the_songs_length_rate_channels_and_depth_and_add_up_to_it(
     unet_svs, tmp_path, subtype, rate, channels
 ):
     mixture, _ = read_audio(write_song(tmp_path / "song.wav", noise(channels, 70_001), rate, subtype=subtype))
-    done = unet_svs("song.wav")
-    assert done.returncode == OK, done.stderr
-    assert done.stdout.split() == ["separated/song/vocals.wav", "separated/song/accompaniment.wav"]
-    stems = stems_of(tmp_path / "separated" / "song")
+    paths = unet_svs("song.wav").out.split()
+    assert paths == ["separated/song/vocals.wav", "separated/song/accompaniment.wav"]
+    stems = stems_of("song")
     assert np.abs(sum(stems.values()) - mixture).max() <= {"16": 2.0**-15, "24": 1e-5, "float": 1e-5}[subtype]
-    for name, stem in stems.items():
+    for path, stem in zip(paths, stems.values()):
         assert stem.shape == mixture.shape
-        with AudioReader(tmp_path / "separated" / "song" / f"{name}.wav") as reader:
+        with AudioReader(path) as reader:
             assert (reader.info.sampling_rate, reader.info.subtype) == (rate, subtype)
 
 
@@ -79,41 +66,35 @@ def test_stems_have_the_songs_length_rate_channels_and_depth_and_add_up_to_it(
 def test_every_format_goes_in_and_comes_out_with_the_songs_tags(unet_svs, tmp_path, format):
     tags = {"title": "Für Elise", "artist": "Someone"}
     write_song(tmp_path / f"song.{format}", noise(2, 60_001), tags=tags)
-    done = unet_svs(f"song.{format}", "--format", format)
-    assert done.returncode == OK, done.stderr
-    for name, stem in stems_of(tmp_path / "separated" / "song", format).items():
+    unet_svs(f"song.{format}", "--format", format)
+    for name, stem in stems_of("song", format).items():
         assert stem.shape == (2, 60_001)
-        with AudioReader(tmp_path / "separated" / "song" / f"{name}.{format}") as reader:
+        with AudioReader(f"separated/song/{name}.{format}") as reader:
             assert tags.items() <= reader.info.tags.items()
 
 
-def test_one_stem_alone(unet_svs, tmp_path):
-    write_song(tmp_path / "song.wav", noise(2, 9_000))
-    assert unet_svs("song.wav", "--stem", "vocals", "--output-dir", "here").returncode == OK
-    assert os.listdir(tmp_path / "here" / "song") == ["vocals.wav"]
+def test_one_stem_alone(unet_svs, song):
+    unet_svs(song, "--stem", "vocals", "--output-dir", "here")
+    assert os.listdir("here/song") == ["vocals.wav"]
 
 
 def test_the_files_of_a_folder_keep_their_places(unet_svs, tmp_path):
     for name in ("a.wav", "album/b.flac", "album/cd 2/ü.mp3"):
         write_song(tmp_path / "music" / name, noise(1, 9_000))
     (tmp_path / "music" / "cover.jpg").write_bytes(b"no song")
-    done = unet_svs("music")
-    assert done.returncode == OK, done.stderr
-    found = {str(path.relative_to(tmp_path / "separated")) for path in tmp_path.glob("separated/**/vocals.wav")}
+    unet_svs("music")
+    found = {path.relative_to("separated").as_posix() for path in Path().glob("separated/**/vocals.wav")}
     assert found == {"a/vocals.wav", "album/b/vocals.wav", "album/cd 2/ü/vocals.wav"}
 
 
-def test_what_is_there_stays_there(unet_svs, tmp_path):
-    write_song(tmp_path / "song.wav", noise(2, 9_000))
-    vocals = tmp_path / "separated" / "song" / "vocals.wav"
+def test_what_is_there_stays_there(unet_svs, song):
+    vocals = Path("separated/song/vocals.wav")
     vocals.parent.mkdir(parents=True)
     vocals.write_text("mine")
-    done = unet_svs("song.wav")
-    assert done.returncode == OK
-    assert_one_line(done.stderr, "song.wav", "vocals.wav is there already", "--overwrite")
+    assert_one_line(unet_svs(song).err, song, "vocals.wav is there already", "--overwrite")
     assert vocals.read_text() == "mine"
-    assert (tmp_path / "separated" / "song" / "accompaniment.wav").is_file()
-    assert unet_svs("song.wav", "--overwrite").returncode == OK
+    assert vocals.with_name("accompaniment.wav").is_file()
+    unet_svs(song, "--overwrite")
     assert read_audio(vocals)[0].shape == (2, 9_000)
 
 
@@ -121,62 +102,49 @@ def test_songs_come_from_a_list(unet_svs, tmp_path):
     for name in ("a.wav", "music/ü b.flac"):
         write_song(tmp_path / name, noise(1, 9_000))
     (tmp_path / "list.txt").write_bytes("a.wav\r\n\nmusic/ü b.flac\n".encode())
-    done = unet_svs("--files-from", "list.txt", "--stem", "vocals", "--report", "reports/all.jsonl")
-    assert done.returncode == OK, done.stderr
-    assert done.stdout.splitlines() == ["separated/a/vocals.wav", "separated/ü b/vocals.wav"]
-    assert len((tmp_path / "reports" / "all.jsonl").read_text().splitlines()) == 2
+    said = unet_svs("--files-from", "list.txt", "--stem", "vocals", "--report", "reports/all.jsonl")
+    assert said.out.splitlines() == ["separated/a/vocals.wav", "separated/ü b/vocals.wav"]
+    assert len(Path("reports/all.jsonl").read_text().splitlines()) == 2
 
 
 def test_where_it_would_clip_both_stems_are_scaled_by_the_same_factor(unet_svs, tmp_path):
     """A float song far beyond full scale, whose stems are asked for in 16 bits."""
     mixture = noise(2, 60_000, level=4.0)
     write_song(tmp_path / "loud.wav", mixture, subtype="float")
-    done = unet_svs("loud.wav", "--subtype", "16")
-    assert_one_line(done.stderr, "loud.wav", "quieter by a factor of")
-    scale = float(done.stderr.split("factor of ")[1].split(",")[0])
-    stems = stems_of(tmp_path / "separated" / "loud")
-    peak = max(np.abs(stem).max() for stem in stems.values())
-    assert 0.999 < peak <= 1
+    said = unet_svs("loud.wav", "--subtype", "16").err
+    assert_one_line(said, "loud.wav", "quieter by a factor of")
+    scale = float(said.split("factor of ")[1].split(",")[0])
+    stems = stems_of("loud")
+    assert 0.999 < max(np.abs(stem).max() for stem in stems.values()) <= 1
     assert np.abs(sum(stems.values()) - scale * mixture).max() < 1e-3
-    assert unet_svs("loud.wav", "--overwrite").stderr == ""
-    assert np.abs(sum(stems_of(tmp_path / "separated" / "loud").values()) - mixture).max() <= 1e-5
+    assert unet_svs("loud.wav", "--overwrite").err == ""
+    assert np.abs(sum(stems_of("loud").values()) - mixture).max() <= 1e-5
 
 
-def test_a_broken_song_is_told_and_the_others_go_on(unet_svs, tmp_path):
-    write_song(tmp_path / "good.wav", noise(2, 9_000))
+def test_a_broken_song_is_told_and_the_others_go_on(unet_svs, tmp_path, song):
     bad = make_bad_files(tmp_path / "bad")
     names = ("missing.wav", "text.mp3", "truncated.mp3", "zero.wav", "silent film.mp4", "damaged.flac")
-    done = unet_svs(*(bad / name for name in names), "good.wav")
-    assert done.returncode == FAILED
-    lines = done.stderr.strip().splitlines()
+    lines = unet_svs(*(bad / name for name in names), song, exits=FAILED).err.strip().splitlines()
     assert len(lines) == len(names)
-    for line, name in zip(lines, names):
-        assert line.startswith(f"unet-svs: {bad / name}: ")
+    assert all(line.startswith(f"unet-svs: {bad / name}: ") for line, name in zip(lines, names))
     assert sorted(path.name for path in tmp_path.glob("separated/*/*")) == ["accompaniment.wav", "vocals.wav"]
 
 
 def test_a_folder_without_songs(unet_svs, tmp_path):
     (tmp_path / "empty").mkdir()
-    done = unet_svs("empty")
-    assert done.returncode == FAILED
-    assert_one_line(done.stderr, "empty", "has no audio files in it")
+    assert_one_line(unet_svs("empty", exits=FAILED).err, "empty", "has no audio files in it")
 
 
-def test_two_songs_of_one_name_do_not_overwrite_each_other(unet_svs, tmp_path):
-    for name in ("song.wav", "song.flac"):
-        write_song(tmp_path / name, noise(1, 9_000))
-    done = unet_svs("song.wav", "song.flac")
-    assert done.returncode == FAILED
-    assert_one_line(done.stderr, "song.flac", "stems of song.wav")
+def test_two_songs_of_one_name_do_not_overwrite_each_other(unet_svs, tmp_path, song):
+    write_song(tmp_path / "song.flac", noise(1, 9_000))
+    assert_one_line(unet_svs(song, "song.flac", exits=FAILED).err, "song.flac", "stems of song.wav")
 
 
-def test_an_output_folder_that_cannot_be_written(unet_svs, tmp_path):
-    write_song(tmp_path / "song.wav", noise(1, 9_000))
-    (tmp_path / "file").write_text("no folder")
-    done = unet_svs("song.wav", "--output-dir", "file/separated")
-    assert done.returncode == USAGE
-    assert_one_line(done.stderr, "--output-dir file/separated")
-    assert (tmp_path / "file").read_text() == "no folder"
+def test_an_output_folder_that_cannot_be_written(unet_svs, song):
+    Path("file").write_text("no folder")
+    said = unet_svs(song, "--output-dir", "file/separated", exits=USAGE).err
+    assert_one_line(said, "--output-dir file/separated")
+    assert Path("file").read_text() == "no folder"
 
 
 @pytest.mark.parametrize(
@@ -190,13 +158,11 @@ def test_an_output_folder_that_cannot_be_written(unet_svs, tmp_path):
         (["--files-from", "no list"], "--files-from no list cannot be read: No such file"),
     ],
 )
-def test_wrong_usage_is_told_before_any_work(unet_svs, tmp_path, arguments, part):
-    write_song(tmp_path / "song.wav", noise(1, 9_000))
-    done = unet_svs("song.wav", *arguments)
-    assert done.returncode == USAGE
-    assert part in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not (tmp_path / "separated").exists()
+def test_wrong_usage_is_told_before_any_work(unet_svs, song, arguments, part):
+    said = unet_svs(song, *arguments, exits=USAGE).err
+    assert part in said
+    assert "Traceback" not in said
+    assert not Path("separated").exists()
 
 
 @pytest.mark.parametrize(
@@ -207,8 +173,7 @@ def test_wrong_usage_is_told_before_any_work(unet_svs, tmp_path, arguments, part
         *(("another kind of model", "bert"), ("an empty folder", "config.json")),
     ],
 )
-def test_a_model_that_cannot_be_loaded_is_one_clear_line(command, checkpoint, tmp_path, name, said):
-    write_song(tmp_path / "song.wav", noise(1, 9_000))
+def test_a_model_that_cannot_be_loaded_is_one_clear_line(command, checkpoint, song, name, said):
     folder = Path(name)
     if folder.parent == Path():
         folder.mkdir() if "empty" in name else shutil.copytree(checkpoint, folder)
@@ -222,42 +187,39 @@ def test_a_model_that_cannot_be_loaded_is_one_clear_line(command, checkpoint, tm
     if "pickle" in name:
         weights.unlink()
         (folder / "pytorch_model.bin").write_bytes(pickle.dumps({}))
-    done = command("separate", "song.wav", "--model", name)
-    assert done.returncode == USAGE
-    assert_one_line(done.stderr, f"unet-svs: model {name}", said)
-    assert not (tmp_path / "separated").exists()
+    stderr = command("separate", song, "--model", name, exits=USAGE).err
+    assert_one_line(stderr, f"unet-svs: model {name}", said)
+    assert not Path("separated").exists()
 
 
-def test_no_ffmpeg_and_no_path_are_needed(checkpoint, tmp_path):
+def test_no_ffmpeg_and_no_path_are_needed(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     write_song(tmp_path / "song.mp3", noise(2, 9_000))
-    program = Path(sys.executable).parent / "unet-svs"
     arguments = ("song.mp3", "--model", checkpoint, "--format", "m4a")
-    done = run(program, "separate", *arguments, cwd=tmp_path, env={"PATH": ""})
-    assert done.returncode == OK, done.stderr
-    assert stems_of(tmp_path / "separated" / "song", "m4a")["vocals"].shape == (2, 9_000)
+    done = run(PROGRAM, "separate", *arguments, cwd=tmp_path, env={"PATH": ""})
+    assert done.returncode == 0, done.stderr
+    assert stems_of("song", "m4a")["vocals"].shape == (2, 9_000)
 
 
-def test_a_stem_file_of_musdb18_is_a_song(unet_svs, tmp_path, musdb_dir):
+def test_a_stem_file_of_musdb18_is_a_song(unet_svs, musdb_dir):
     path = sorted(musdb_dir.glob("test/*.stem.mp4"))[0]
-    done = unet_svs(path)
-    assert done.returncode == OK, done.stderr
+    unet_svs(path)
     mixture, rate = read_audio(path)
-    (folder,) = (tmp_path / "separated").iterdir()
-    stems = stems_of(folder)
-    assert np.abs(sum(stems.values()) - mixture).max() <= 2.0**-15 + 1e-5
+    (folder,) = os.listdir("separated")
+    assert np.abs(sum(stems_of(folder).values()) - mixture).max() <= 2.0**-15 + 1e-5
     assert rate == 44_100
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_the_stems_add_up_in_any_precision(unet_svs, tmp_path, dtype):
     mixture, _ = read_audio(write_song(tmp_path / "song.wav", noise(2, 70_001), subtype="float"))
-    assert unet_svs("song.wav", "--dtype", dtype).returncode == OK
-    assert np.abs(sum(stems_of(tmp_path / "separated" / "song").values()) - mixture).max() <= 1e-5
+    unet_svs("song.wav", "--dtype", dtype)
+    assert np.abs(sum(stems_of("song").values()) - mixture).max() <= 1e-5
 
 
 def pipe(data: bytes, *arguments: str | Path) -> subprocess.CompletedProcess[bytes]:
-    program = Path(sys.executable).parent / "unet-svs"
-    return subprocess.run([program, "separate", *map(str, arguments)], input=data, capture_output=True, timeout=600)
+    command = [PROGRAM, "separate", "-", "--stem", "vocals", *arguments]
+    return subprocess.run(command, input=data, capture_output=True, timeout=600)
 
 
 def test_a_song_goes_through_standard_input_and_a_stem_comes_out(checkpoint, model, tmp_path):
@@ -267,8 +229,8 @@ def test_a_song_goes_through_standard_input_and_a_stem_comes_out(checkpoint, mod
     data[4:8] = b"\xff" * 4
     size = data.index(b"data") + 4
     data[size : size + 4] = b"\xff" * 4
-    done = pipe(bytes(data), "-", "--stem", "vocals", "--model", checkpoint, "--dtype", "float32")
-    assert done.returncode == OK, done.stderr
+    done = pipe(bytes(data), "--model", checkpoint, "--dtype", "float32")
+    assert done.returncode == 0, done.stderr
     (tmp_path / "vocals.wav").write_bytes(done.stdout)
     vocals, rate = read_audio(tmp_path / "vocals.wav")
     assert rate == 44_100
@@ -283,18 +245,16 @@ def test_a_song_goes_through_standard_input_and_a_stem_comes_out(checkpoint, mod
         (["-", "song.wav"], ("cannot be combined",)),
     ],
 )
-def test_no_songs_and_standard_output_for_more_than_one_stem_of_one_song(command, checkpoint, arguments, parts):
-    done = command("separate", *arguments, "--model", checkpoint)
-    assert done.returncode == USAGE
-    assert_one_line(done.stderr, *parts)
+def test_no_songs_and_standard_output_for_more_than_one_stem_of_one_song(unet_svs, arguments, parts):
+    assert_one_line(unet_svs(*arguments, exits=USAGE).err, *parts)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such terminals")
-def test_paths_go_where_standard_output_goes_while_a_terminal_shows_the_progress(checkpoint, tmp_path):
+def test_paths_go_where_standard_output_goes_while_a_terminal_shows_the_progress(checkpoint, tmp_path, song):
     import pty
 
-    song, (terminal, shown) = write_song(tmp_path / "song.wav", noise(1, 9_000)), pty.openpty()
-    command = [Path(sys.executable).parent / "unet-svs", "separate", song, "--model", checkpoint]
+    terminal, shown = pty.openpty()
+    command = [PROGRAM, "separate", song, "--model", checkpoint]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=shown, cwd=tmp_path, timeout=600)
     assert done.stdout.split() == [b"separated/song/vocals.wav", b"separated/song/accompaniment.wav"]
     assert b"song" in os.read(terminal, 100_000)
@@ -303,13 +263,12 @@ def test_paths_go_where_standard_output_goes_while_a_terminal_shows_the_progress
 
 
 def test_what_is_no_song_through_standard_input(checkpoint):
-    done = pipe(b"no song", "-", "--stem", "vocals", "--model", checkpoint)
-    assert done.returncode == FAILED
-    assert done.stdout == b""
+    done = pipe(b"no song", "--model", checkpoint)
+    assert (done.returncode, done.stdout) == (FAILED, b"")
     assert_one_line(done.stderr.decode(), "standard input: is not an audio file of a known format")
 
 
-def test_an_interrupt_ends_the_wait_for_a_song_that_never_comes(command, checkpoint, tmp_path, monkeypatch):
+def test_an_interrupt_ends_the_wait_for_a_song_that_never_comes(unet_svs, tmp_path, monkeypatch):
     """As `timeout -s INT` does."""
     reading, writing = os.pipe()
     monkeypatch.setattr(sys, "stdin", os.fdopen(reading))
@@ -321,31 +280,27 @@ def test_an_interrupt_ends_the_wait_for_a_song_that_never_comes(command, checkpo
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt, daemon=True).start()
-    done = command("separate", "-", "--stem", "vocals", "--model", checkpoint)
+    assert unet_svs("-", "--stem", "vocals", exits=INTERRUPTED).out == ""
     os.close(writing)
-    assert (done.returncode, done.stdout) == (130, "")
     assert os.listdir(tmp_path) == []
 
 
 def test_info_says_what_a_checkpoint_is(command, checkpoint, model):
-    done = command("info", checkpoint)
-    assert done.returncode == OK, done.stderr
+    said = command("info", checkpoint).out
     for part in ("vocals, accompaniment", "16000 Hz", f"{model.num_parameters():,}"):
-        assert part in done.stdout
+        assert part in said
 
 
 def test_help_is_help():
     done = run("unet-svs", "--help")
-    assert done.returncode == OK
-    assert "separate" in done.stdout
-    assert "info" in done.stdout
+    assert done.returncode == 0
+    assert "separate" in done.stdout and "info" in done.stdout
 
 
 def test_export_writes_graphs_and_what_a_runner_has_to_know(command, checkpoint):
-    done = command("export", "--format", "onnx", "--output", "graphs", checkpoint)
-    assert (done.returncode, done.stdout.strip(), done.stderr) == (OK, str(Path("graphs/onnx")), "")
-    names = {path.name for path in Path("graphs/onnx").iterdir()}
-    assert names == {"model.onnx", "model_fp16.onnx", "separation.json"}
+    said = command("export", "--format", "onnx", "--output", "graphs", checkpoint)
+    assert (said.out.strip(), said.err) == (str(Path("graphs/onnx")), "")
+    assert {*os.listdir("graphs/onnx")} == {"model.onnx", "model_fp16.onnx", "separation.json"}
     assert json.loads(Path("graphs/onnx/separation.json").read_text()) == {
         **{"format_version": 1, "window": "periodic_hann"},
         **{"sampling_rate": 16_000, "num_channels": 2, "n_fft": 256, "hop_length": 64, "num_bands": 1},
@@ -357,14 +312,11 @@ def test_export_writes_graphs_and_what_a_runner_has_to_know(command, checkpoint)
 
 
 def test_what_cannot_be_exported_is_one_line(command, checkpoint, monkeypatch):
+    def refused(output: str, model: Path | str, exits: int) -> str:
+        return command("export", "--output", output, model, exits=exits).err
+
     Path("a file").touch()
-    done = command("export", "--output", "a file", checkpoint)
-    assert done.returncode == FAILED
-    assert_one_line(done.stderr, "a file cannot be written")
-    done = command("export", "--output", "graphs", "nowhere")
-    assert done.returncode == USAGE
-    assert_one_line(done.stderr, "model nowhere")
+    assert_one_line(refused("a file", checkpoint, FAILED), "a file cannot be written")
+    assert_one_line(refused("graphs", "nowhere", USAGE), "model nowhere")
     monkeypatch.setitem(sys.modules, "modeling_unet_svs.onnx.export", None)
-    done = command("export", "--output", "graphs", checkpoint)
-    assert done.returncode == USAGE
-    assert_one_line(done.stderr, 'pip install "unet-svs[export]"')
+    assert_one_line(refused("graphs", checkpoint, USAGE), 'pip install "unet-svs[export]"')
