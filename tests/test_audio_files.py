@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from modeling_unet_svs.audio.writing import FORMATS, SUBTYPES, AudioWriter, check_format
 from modeling_unet_svs.audio_reading import AudioFileError, AudioReader, read_audio
 
-from .conftest import noise, run, write_song
+from .conftest import noise, raises_one_line, run, write_song
 from .fuzz.seeds import encoded, make_seeds
 
 LOSSLESS = ("wav", "flac", "ogg")
@@ -28,6 +28,10 @@ def folder(tmp_path_factory) -> Path:
 
 # Frames as long as FFmpeg makes them at this rate cannot be read back.
 @example("flac", "24", 156_039, 6, 13_383, [1])
+# More channels than any loudspeakers need.
+@example("wav", "float", 44_100, 9, 3_000, [3_000])
+@example("wav", "float", 44_100, 16, 3_000, [3_000])
+@example("wav", "float", 44_100, 64, 3_000, [3_000])
 @given(
     st.sampled_from(LOSSLESS),
     st.sampled_from(tuple(SUBTYPES)),
@@ -62,8 +66,7 @@ def test_lossless_formats_give_back_what_went_in(folder, format, subtype, rate, 
 @pytest.mark.parametrize(("rate", "channels"), [(44_100, 2), (48_000, 1), (22_050, 2)])
 @pytest.mark.parametrize("length", [5_000, 44_100, 100_001])
 def test_lossy_formats_keep_length_rate_and_channels(folder, format, rate, channels, length):
-    waveform = noise(channels, length)
-    waveform = np.cumsum(waveform, axis=1) * 0.01  # of low frequencies, as music is
+    waveform = np.cumsum(noise(channels, length), axis=1) * 0.01  # of low frequencies, as music is
     read, read_rate = read_audio(write_song(folder / f"song.{format}", waveform, rate))
     assert (read.shape, read_rate) == (waveform.shape, rate)
     inside = slice(2_000, length - 2_000)
@@ -82,8 +85,7 @@ def test_beyond_full_scale_is_limited_and_never_wraps(folder):
 @pytest.mark.parametrize("format", FORMATS)
 def test_tags_are_kept(folder, format):
     tags = {"title": "Für Elise", "artist": "Someone", "album": "日本"}
-    path = write_song(folder / f"tagged.{format}", noise(2, 5_000), tags=tags)
-    with AudioReader(path) as reader:
+    with AudioReader(write_song(folder / f"tagged.{format}", noise(2, 5_000), tags=tags)) as reader:
         assert tags.items() <= reader.info.tags.items()
 
 
@@ -118,14 +120,13 @@ def test_every_stream_of_a_stem_file(musdb_dir):
 def test_the_sound_of_a_video(folder):
     encoded(folder / "clip.mp4", "mp4", "aac", 44_100, "fltp", seconds=0.5, video=True)
     samples, rate = read_audio(folder / "clip.mp4")
-    assert rate == 44_100
-    assert abs(samples.shape[1] - 22_050) < 50
+    assert rate == 44_100 and abs(samples.shape[1] - 22_050) < 50
 
 
 def test_the_sound_of_a_video_whose_pictures_begin_late(folder):
     """As live streams are recorded: after all that FFmpeg looks at when it opens the file."""
     path, rate, seconds = folder / "live.flv", 22_050, 100
-    with av.open(str(path), "w", format="flv") as container:
+    with av.open(str(path), "w") as container:
         sound, pictures = container.add_stream("aac", rate=rate, layout="mono"), container.add_stream("flv", rate=10)
         pictures.width = pictures.height = 32
         frame = av.AudioFrame.from_ndarray(0.1 * noise(1, seconds * rate), format="fltp", layout="mono")
@@ -166,8 +167,8 @@ def test_songs_after_one_another_in_one_file_are_one_song_if_they_are_alike(fold
 
 
 @pytest.fixture(scope="module")
-def sound_files(tmp_path_factory) -> dict[str, list[bytes]]:
-    return make_seeds(tmp_path_factory.mktemp("kinds"))
+def sound_files(folder) -> dict[str, list[bytes]]:
+    return make_seeds(folder)
 
 
 SAYS_ITS_LENGTH = ("wav", "w64", "aiff", "au", "avi", "flac", "tta", "wavpack", "alac", "mp3", "m4a", "mp4", "mkv")
@@ -184,13 +185,10 @@ def test_what_is_shorter_than_its_header_says_is_an_error(folder, sound_files, k
         read_audio(path)
 
 
-# Files that cannot be read, and what is said of each.
-BAD_FILES = {
-    **{"missing.wav": "no such file", "folder": "folder", "empty.wav": "empty", "zero.wav": "no samples"},
-    **{"text.mp3": "not an audio file", "playlist.mp3": "not an audio file", "silent film.mp4": "no sound"},
-    **{"truncated.mp3": "truncated", "truncated.flac": "truncated|damaged", "truncated.wav": "truncated"},
-    "damaged.flac": "damaged",
-}
+BAD_FILES = {"missing.wav": "no such file", "folder": "folder", "empty.wav": "empty", "zero.wav": "no samples"}
+BAD_FILES |= {"text.mp3": "not an audio file", "playlist.mp3": "not an audio file", "silent film.mp4": "no sound"}
+BAD_FILES |= {"truncated.mp3": "truncated", "truncated.flac": "truncated|damaged", "truncated.wav": "truncated"}
+BAD_FILES |= {"damaged.flac": "damaged"}
 
 
 def make_bad_files(folder: Path) -> Path:
@@ -199,11 +197,11 @@ def make_bad_files(folder: Path) -> Path:
     (folder / "text.mp3").write_text("I am no song\n" * 1000)
     (folder / "playlist.mp3").write_text(f"ffconcat version 1.0\nfile {folder / 'text.mp3'}\n")
     write_song(folder / "zero.wav", np.zeros((1, 0), dtype=np.float32))
+    whole = write_song(folder / "damaged.flac", noise(2, 200_000)).read_bytes()
+    (folder / "damaged.flac").write_bytes(whole[:50_000] + bytes(5_000) + whole[55_000:])
     for format in ("mp3", "flac", "wav"):
-        whole = write_song(folder / f"truncated.{format}", noise(2, 200_000)).read_bytes()
-        (folder / f"truncated.{format}").write_bytes(whole[: len(whole) // 2])
-        if format == "flac":
-            (folder / "damaged.flac").write_bytes(whole[:50_000] + bytes(5_000) + whole[55_000:])
+        song = write_song(folder / f"truncated.{format}", noise(2, 200_000))
+        os.truncate(song, song.stat().st_size // 2)
     with av.open(str(folder / "silent film.mp4"), "w") as film:
         pictures = film.add_stream("mpeg4", rate=10)
         pictures.width = pictures.height = 64
@@ -218,18 +216,17 @@ def bad_folder(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize(("name", "said"), BAD_FILES.items())
 def test_what_cannot_be_read_is_an_error_of_one_line_that_names_it(bad_folder, name, said):
-    with pytest.raises(AudioFileError, match=said) as raised:
+    with raises_one_line(said, AudioFileError) as raised:
         read_audio(bad_folder / name)
     assert str(raised.value).startswith(f"{bad_folder / name}: ")
-    assert "\n" not in str(raised.value)
     assert str(pickle.loads(pickle.dumps(raised.value))) == str(raised.value)
 
 
 def test_a_damaged_frame_of_an_mp3_is_left_out_as_players_do(folder):
-    data = bytearray(write_song(folder / "scratched.mp3", noise(2, 200_000)).read_bytes())
-    data[60_000:60_100] = bytes(100)
-    (folder / "scratched.mp3").write_bytes(data)
-    assert abs(read_audio(folder / "scratched.mp3")[0].shape[1] - 200_000) < 5 * 1152
+    path = write_song(folder / "scratched.mp3", noise(2, 200_000))
+    data = path.read_bytes()
+    path.write_bytes(data[:60_000] + bytes(100) + data[60_100:])
+    assert abs(read_audio(path)[0].shape[1] - 200_000) < 5 * 1152
 
 
 def test_nothing_is_left_of_a_file_whose_writing_failed(tmp_path):
@@ -282,10 +279,3 @@ def test_a_folder_that_is_not_there(tmp_path):
 def test_what_a_format_cannot_hold_is_said_before_any_work(format, rate, channels, said):
     with pytest.raises(ValueError, match=said):
         check_format(format, rate, channels)
-
-
-@pytest.mark.parametrize("channels", [9, 16, 64])
-def test_wav_holds_more_channels_than_any_loudspeakers_need(folder, channels):
-    waveform = noise(channels, 3_000)
-    path = write_song(folder / "many.wav", waveform, subtype="float")
-    assert np.array_equal(read_audio(path)[0], waveform)

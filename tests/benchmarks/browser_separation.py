@@ -15,7 +15,6 @@ LONGEST_MS = 3_600_000
 
 
 def main() -> None:
-    """Prints what a visitor's song costs: seconds, memory and the longest time without a frame."""
     song, query = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else ""
     with AudioReader(song) as reader:
         seconds = reader.info.num_samples / reader.info.sampling_rate

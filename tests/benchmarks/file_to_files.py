@@ -4,31 +4,30 @@ A stereo song of noise at 44.1 kHz, by default four minutes of wav, to the same 
 a process that has started, side by side as it is and with everything in turn; and where the time goes.
 """
 
-import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
 import torch
 
-from modeling_unet_svs import DEFAULT_CHECKPOINT, network
+from modeling_unet_svs import network
 from modeling_unet_svs.audio import reading_ahead
 from modeling_unet_svs.audio.writing import AudioWriter
 from modeling_unet_svs.audio_reading import AudioReader
 from modeling_unet_svs.command import file_separation
-from modeling_unet_svs.command.checkpoint import DTYPES, choose_dtype, load_checkpoint
+from modeling_unet_svs.command.checkpoint import DTYPES, choose_dtype
 from modeling_unet_svs.command.file_separation import StemFile
 from modeling_unet_svs.network import UNetSVSModule, UNetSVSSeparator
 from modeling_unet_svs.separation import SeparationStream
 
 from ..conftest import noise, run, write_song
-from .measuring import print_table, seconds_in_turn
+from .measuring import given, model_in, print_table, seconds_in_turn
 
 RATE = 44_100
 # What is timed, by the part that it belongs to; what one calls of another is the other's time.
@@ -51,12 +50,10 @@ class Clock:
         self._parts, self._begun = [REST], time.perf_counter()
 
     def enter(self, part: str) -> None:
-        """What follows is this part's, until `leave`."""
         self._stop()
         self._parts.append(part)
 
     def leave(self) -> None:
-        """What follows is again of the part that was left for this one."""
         self._stop()
         self._parts.pop()
 
@@ -65,10 +62,10 @@ class Clock:
         self.seconds[self._parts[-1]] += now - self._begun
         self._begun = now
 
-    def timed(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def timed(self, part: str, function):
         """A function that enters a part while it runs, or while its iterator gives what is next."""
 
-        def call(*arguments: Any, **keywords: Any) -> Any:
+        def call(*arguments, **keywords):
             self.enter(part)
             try:
                 result = function(*arguments, **keywords)
@@ -78,7 +75,7 @@ class Clock:
 
         return call
 
-    def _steps(self, part: str, items: Iterator[Any]) -> Iterator[Any]:
+    def _steps(self, part: str, items: Iterator) -> Iterator:
         while (item := self.timed(part, next)(items, self)) is not self:
             yield item
 
@@ -89,7 +86,7 @@ class InTurn(Executor):
     def __init__(self, max_workers: int):
         pass
 
-    def submit(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Future[Any]:
+    def submit(self, function, /, *arguments, **keywords) -> Future:
         (done := Future()).set_result(function(*arguments, **keywords))
         return done
 
@@ -118,21 +115,17 @@ def parts(model: UNetSVSModule, song: Path, num_runs: int) -> Counter[str]:
 
 
 def main() -> None:
-    """Prints the figures, and the machine."""
-    minutes, runs, format = [*sys.argv[1:], *("4", "5", "wav")[len(sys.argv) - 1 :]]
-    length, num_runs = 60 * float(minutes), int(runs)
-    models = {
-        name: load_checkpoint(DEFAULT_CHECKPOINT).to(DTYPES[name], memory_format=torch.channels_last)
-        for name in ("float32", "bfloat16")
-    }
+    options = given(__doc__, prefix="", minutes=4.0, runs=5, format="wav")
+    length, num_runs, format = 60 * options.minutes, options.runs, options.format
+    models = {name: model_in(DTYPES[name]) for name in ("float32", "bfloat16")}
     with tempfile.TemporaryDirectory() as folder:
         song = write_song(Path(folder) / f"song.{format}", noise(2, int(length * RATE)), RATE)
-        ways: dict[tuple[str, str], Callable[[], object]] = {}
+        ways = {}
         for name, model in models.items():
             command = ("unet-svs", "separate", song, "--dtype", name, "--overwrite", "--format", format)
             ways[name, "command"] = lambda command=command: run(*command, cwd=song.parent).check_returncode()
-            ways[name, "in process, side by side"] = lambda model=model: separate(model, song)
-            ways[name, "in process, in turn"] = lambda model=model: separate(model, song, in_turn=True)
+            ways[name, "in process, side by side"] = partial(separate, model, song)
+            ways[name, "in process, in turn"] = partial(separate, model, song, in_turn=True)
         seconds = seconds_in_turn(ways, num_runs)
         rows = [(*way, f"{taken:.2f}", f"{length / taken:.0f}") for way, taken in seconds.items()]
         auto = choose_dtype("auto", torch.device("cpu"))

@@ -3,7 +3,6 @@
 Every line is a process of its own, on a stereo song of 44.1 kHz; three hours of wav want 15 GB of disk for a while.
 """
 
-import argparse
 import json
 import sys
 import tempfile
@@ -12,7 +11,7 @@ from pathlib import Path
 from modeling_unet_svs.audio.writing import FORMATS, AudioWriter
 
 from ..conftest import noise, run
-from .measuring import print_table
+from .measuring import given, print_table
 
 RATE = 44_100
 LENGTHS = (10, 60, 180, 900, 3600, 10_800)
@@ -21,14 +20,12 @@ CHILD = """
 import json, sys, time
 from pathlib import Path
 import torch
-from modeling_unet_svs import DEFAULT_CHECKPOINT
-from modeling_unet_svs.command.checkpoint import load_checkpoint
 from modeling_unet_svs.command.checkpoint import choose_dtype
 from modeling_unet_svs.command.file_separation import separate_file
+from tests.benchmarks.measuring import model_in
 
 song, batch_size = Path(sys.argv[1]), int(sys.argv[2])
-dtype = choose_dtype("auto", torch.device("cpu"))
-model = load_checkpoint(DEFAULT_CHECKPOINT).to(dtype, memory_format=torch.channels_last)
+model = model_in(choose_dtype("auto", torch.device("cpu")))
 outputs = {name: song.with_name(name + song.suffix) for name in model.config.stems}
 begun = time.perf_counter()
 separate_file(model, song, outputs, batch_size=batch_size)
@@ -52,17 +49,13 @@ def measure(seconds: int, batch_size: int, format: str) -> tuple[str, ...]:
     return str(seconds), str(batch_size), f"{taken:.1f}", f"{seconds / taken:.0f}", f"{peak:.0f}"
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Prints the figures, and the machine."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--max_seconds", type=int, default=LENGTHS[-1])
-    parser.add_argument("--format", choices=list(FORMATS), default="wav")
-    given = parser.parse_args(arguments)
-    cases = [(seconds, 4) for seconds in LENGTHS if seconds <= given.max_seconds]
-    cases += [(min(180, given.max_seconds), batch_size) for batch_size in BATCH_SIZES]
-    rows = [measure(*case, given.format) for case in cases]
+def main() -> None:
+    options = given(__doc__, max_seconds=LENGTHS[-1], format=tuple(FORMATS))
+    cases = [(seconds, 4) for seconds in LENGTHS if seconds <= options.max_seconds]
+    cases += [(min(180, options.max_seconds), batch_size) for batch_size in BATCH_SIZES]
+    rows = [measure(*case, options.format) for case in cases]
     columns = ("seconds of audio", "batch size", "seconds", "times real time", "peak memory, MiB")
-    print_table(f"{given.format} to {given.format}", columns, rows)
+    print_table(f"{options.format} to {options.format}", columns, rows)
 
 
 if __name__ == "__main__":

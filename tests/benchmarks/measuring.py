@@ -1,14 +1,33 @@
-"""What the benchmarks share: the machine in words, runs in turn, tables."""
+"""What the benchmarks share: the command line's values, the machine in words, runs in turn, tables."""
 
+import argparse
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.table import Table
+
+from modeling_unet_svs import DEFAULT_CHECKPOINT
+from modeling_unet_svs.command.checkpoint import load_checkpoint
+
+
+def given(description: str, *, prefix: str = "--", **defaults) -> argparse.Namespace:
+    """The command line's values: by flags or, without a prefix, by place; of a tuple, its first is the default."""
+    parser = argparse.ArgumentParser(description=description)
+    for name, default in defaults.items():
+        how = {"nargs": None if prefix else "?", "default": default, "type": type(default)}
+        if isinstance(default, tuple):
+            how |= {"choices": default, "default": default[0], "type": str}
+        parser.add_argument(f"{prefix}{name}", **({"action": "store_true"} if default is False else how))
+    return parser.parse_args()
+
+
+def model_in(dtype: torch.dtype):
+    """The checkpoint that comes along, as the command puts it on a CPU."""
+    return load_checkpoint(DEFAULT_CHECKPOINT).to(dtype, memory_format=torch.channels_last)
 
 
 def machine() -> str:
@@ -20,9 +39,9 @@ def machine() -> str:
     return f"{name}, {len(names) or '?'} cores, {torch.get_num_threads()} threads, torch {torch.__version__}"
 
 
-def seconds_in_turn(measures: Mapping[str, Callable[[], object]], num_runs: int, warm_up: bool = True) -> dict:
+def seconds_in_turn(measures: dict, num_runs: int, warm_up: bool = True) -> dict:
     """Median seconds by name; everything runs in turn, so that what else the machine does hits all alike."""
-    times: dict[str, list[float]] = {name: [] for name in measures}
+    times = {name: [] for name in measures}
     for _ in range(num_runs + warm_up):
         for name, measure in measures.items():
             begun = time.perf_counter()
@@ -31,7 +50,7 @@ def seconds_in_turn(measures: Mapping[str, Callable[[], object]], num_runs: int,
     return {name: statistics.median(seconds[warm_up:]) for name, seconds in times.items()}
 
 
-def print_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+def print_table(title: str, columns, rows) -> None:
     """Prints a table, numbers to the right, with the machine below it."""
     table = Table(title=title, caption=machine())
     for index, column in enumerate(columns):

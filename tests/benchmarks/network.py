@@ -4,38 +4,29 @@ Against this machine's rate of matrix products, in float32 and bfloat16, eager a
 on compiling pays back the time that it takes.
 """
 
-import argparse
 import time
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from modeling_unet_svs import DEFAULT_CHECKPOINT
-from modeling_unet_svs.command.checkpoint import load_checkpoint
-
-from .measuring import print_table, seconds_in_turn
+from .measuring import given, model_in, print_table, seconds_in_turn
 
 SIZE = 2048
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Prints the figures, and the machine."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--batch_size", type=int, default=4)
-    parser.add_argument("--runs", type=int, default=20)
-    parser.add_argument("--no_compile", action="store_true")
-    given = parser.parse_args(arguments)
+def main() -> None:
+    options = given(__doc__, batch_size=4, runs=20, no_compile=False)
     rows = []
     for dtype in (torch.float32, torch.bfloat16):
-        rows += measure(dtype, given.batch_size, given.runs, not given.no_compile)
+        rows += measure(dtype, options.batch_size, options.runs, not options.no_compile)
     columns = ("", "times real time", "GFLOP/s", "share of product's", "compiling, s", "pays from, s of audio")
-    print_table(f"the network, {given.batch_size} patches at once", columns, rows)
+    print_table(f"the network, {options.batch_size} patches at once", columns, rows)
 
 
 @torch.inference_mode()
 def measure(dtype: torch.dtype, batch_size: int, num_runs: int, compiles: bool) -> list[tuple[str, ...]]:
     """Rows of the table for one precision."""
-    model = load_checkpoint(DEFAULT_CHECKPOINT).to(dtype, memory_format=torch.channels_last)
+    model = model_in(dtype)
     config = model.config
     shape = (config.num_channels * config.num_bands, config.num_bins // config.num_bands, config.num_frames)
     patches = torch.rand(batch_size, *shape).to(dtype)

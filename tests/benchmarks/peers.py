@@ -5,23 +5,21 @@ authors cut a song up, for four stems; Open-Unmix for one target without its Wie
 an environment of their own, which sees this one's torch.
 """
 
-import argparse
 import importlib.util
 import os
 import subprocess
 import sys
 import sysconfig
 import venv
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from modeling_unet_svs import DEFAULT_CHECKPOINT
-from modeling_unet_svs.command.checkpoint import choose_dtype, load_checkpoint
+from modeling_unet_svs.command.checkpoint import choose_dtype
 
 from ..conftest import ROOT, noise
-from .measuring import print_table, seconds_in_turn
+from .measuring import given, model_in, print_table, seconds_in_turn
 
 RATE = 44_100
 STEMS = ["drums", "bass", "other", "vocals"]
@@ -43,7 +41,7 @@ def environment() -> Path:
     return python
 
 
-def htdemucs(mixture: torch.Tensor) -> Callable[[], object]:
+def htdemucs(mixture):
     """The shape of the released model: 41,984,456 parameters, segments of 7.8 s that overlap by a quarter."""
     from demucs.apply import apply_model
     from demucs.htdemucs import HTDemucs
@@ -52,7 +50,7 @@ def htdemucs(mixture: torch.Tensor) -> Callable[[], object]:
     return lambda: apply_model(model, mixture[None], shifts=0)
 
 
-def hdemucs(mixture: torch.Tensor) -> Callable[[], object]:
+def hdemucs(mixture):
     """Segments of 10 s that overlap by a tenth."""
     from torchaudio.models import hdemucs_high
 
@@ -61,7 +59,7 @@ def hdemucs(mixture: torch.Tensor) -> Callable[[], object]:
     return lambda: [model(mixture[None, :, start : start + 10 * RATE]) for start in starts]
 
 
-def open_unmix(mixture: torch.Tensor) -> Callable[[], object]:
+def open_unmix(mixture):
     """One target, its mask on the mixture's phase."""
     import openunmix
 
@@ -69,24 +67,16 @@ def open_unmix(mixture: torch.Tensor) -> Callable[[], object]:
     return lambda: model(mixture[None])
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Prints the figures, and the machine."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--runs", type=int, default=3)
-    given = parser.parse_args(arguments)
+def main() -> None:
+    options = given(__doc__, seconds=60.0, runs=3)
     if sys.prefix != str(CACHE):
-        environ = {**os.environ, "PYTHONPATH": str(ROOT)}
-        sys.exit(
-            subprocess.run([environment(), "-m", "tests.benchmarks.peers", *sys.argv[1:]], env=environ).returncode
-        )
+        command = [environment(), "-m", "tests.benchmarks.peers", *sys.argv[1:]]
+        sys.exit(subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}).returncode)
     torch.set_num_threads(2)
-    mixture = torch.from_numpy(noise(2, int(given.seconds * RATE)))
+    mixture = torch.from_numpy(noise(2, int(options.seconds * RATE)))
     measures = {}
     for dtype in (choose_dtype("auto", torch.device("cpu")), torch.float32):
-        model = load_checkpoint(DEFAULT_CHECKPOINT).to(dtype, memory_format=torch.channels_last)
-        label = f"unet-svs, {str(dtype).removeprefix('torch.')}"
-        measures[label] = lambda model=model: model.separate(mixture, RATE)
+        measures[f"unet-svs, {str(dtype).removeprefix('torch.')}"] = partial(model_in(dtype).separate, mixture, RATE)
     ours = next(iter(measures))
     for make, package in ((htdemucs, "demucs"), (hdemucs, "torchaudio"), (open_unmix, "openunmix")):
         if importlib.util.find_spec(package) is None:
@@ -94,13 +84,13 @@ def main(arguments: list[str] | None = None) -> None:
             continue
         measures[make.__name__] = make(mixture)
     with torch.inference_mode():
-        seconds = seconds_in_turn(measures, given.runs)
-    rows = [
-        (name, f"{time:.2f}", f"{given.seconds / time:.1f}", f"{time / seconds[ours]:.1f}")
-        for name, time in seconds.items()
-    ]
+        seconds = seconds_in_turn(measures, options.runs)
     columns = ("", "seconds", "times real time", "times the first's time")
-    print_table(f"{given.seconds:.0f} s of stereo", columns, rows)
+    rows = [
+        (name, f"{taken:.2f}", f"{options.seconds / taken:.1f}", f"{taken / seconds[ours]:.1f}")
+        for name, taken in seconds.items()
+    ]
+    print_table(f"{options.seconds:.0f} s of stereo", columns, rows)
 
 
 if __name__ == "__main__":

@@ -15,25 +15,24 @@ import numpy as np
 import torch
 from packaging.requirements import Requirement
 
-from modeling_unet_svs import DEFAULT_CHECKPOINT, UNetSVSModel
-from modeling_unet_svs.command.checkpoint import load_checkpoint
+from modeling_unet_svs.network import UNetSVSModule
 from modeling_unet_svs.onnx.export import MaskNetwork, export_onnx
 from modeling_unet_svs.onnx.runner import OnnxSeparator
 from modeling_unet_svs.separation import DEFAULT_BATCH_SIZE
 
 from ..conftest import noise
-from .measuring import print_table, seconds_in_turn
+from .measuring import given, model_in, print_table, seconds_in_turn
 
 NUM_RUNS = 3
 RUNNER = ("onnxruntime", "numpy", "soxr")
 PYTORCH = ("torch", "transformers", "numpy", "soxr")
 
 
-def runtimes(folder: str) -> Iterator[tuple[str, UNetSVSModel | OnnxSeparator]]:
+def runtimes(folder: str) -> Iterator[tuple[str, UNetSVSModule | OnnxSeparator]]:
     """Names and separators, the one that the others are measured by first."""
-    model = load_checkpoint(DEFAULT_CHECKPOINT).to(memory_format=torch.channels_last)
+    model = model_in(torch.float32)
     yield "PyTorch, float32", model
-    yield "PyTorch, bfloat16", copy.deepcopy(model).to(torch.bfloat16, memory_format=torch.channels_last)
+    yield "PyTorch, bfloat16", model_in(torch.bfloat16)
     yield "torch.compile, float32", with_network(model, torch.compile(model.estimate_masks, fullgraph=True))
     yield "torch.export, float32", with_network(model, MaskNetwork(model).export().module())
     graphs = export_onnx(model, folder)
@@ -41,14 +40,14 @@ def runtimes(folder: str) -> Iterator[tuple[str, UNetSVSModel | OnnxSeparator]]:
     yield "ONNX Runtime, float16", OnnxSeparator(graphs / "model_fp16.onnx")
 
 
-def with_network(model: UNetSVSModel, network: Callable[[torch.Tensor], torch.Tensor]) -> UNetSVSModel:
+def with_network(model: UNetSVSModule, network: Callable[[torch.Tensor], torch.Tensor]) -> UNetSVSModule:
     """A copy of a model whose masks come from elsewhere."""
     changed = copy.deepcopy(model)
     changed.estimate_masks = lambda magnitude: network(magnitude)
     return changed
 
 
-def run_network(separator: UNetSVSModel | OnnxSeparator, num_samples: int) -> None:
+def run_network(separator: UNetSVSModule | OnnxSeparator, num_samples: int) -> None:
     """The masks of as many patches as a song has, in the batches that a separation takes."""
     config = separator.config
     kept_samples = (config.num_frames - 2 * config.context_frames) * config.hop_length
@@ -79,20 +78,18 @@ def megabytes(names: Iterable[str]) -> float:
 
 
 def main() -> None:
-    """Prints the figures, and the machine."""
-    minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 4
+    minutes = given(__doc__, prefix="", minutes=4.0).minutes
     song = noise(2, int(60 * minutes * 44_100))
-    heads = ("runtime", "network s", "ratio", "whole s", "ratio", "x real time")
-    rows = []
-    first: tuple[float, float] | None = None
+    rows, first = [], None
     with tempfile.TemporaryDirectory() as folder:
         for name, separator in runtimes(folder):
-            measures = {"network": partial(run_network, separator, song.shape[1])}
-            measures["whole"] = partial(separator.separate, song, 44_100)
-            network, whole = seconds_in_turn(measures, NUM_RUNS).values()
-            first = first or (network, whole)
-            times = (f"{network:.2f}", f"{network / first[0]:.2f}", f"{whole:.2f}", f"{whole / first[1]:.2f}")
-            rows.append((name, *times, f"{60 * minutes / whole:.0f}"))
+            ways = {"network": partial(run_network, separator, song.shape[1])}
+            ways["whole"] = partial(separator.separate, song, 44_100)
+            seconds = seconds_in_turn(ways, NUM_RUNS)
+            first = first or seconds
+            times = (figure for way in ways for figure in (seconds[way], seconds[way] / first[way]))
+            rows.append((name, *(f"{figure:.2f}" for figure in times), f"{60 * minutes / seconds['whole']:.0f}"))
+    heads = ("runtime", "network s", "ratio", "whole s", "ratio", "x real time")
     print_table(f"{minutes:g} minutes of stereo", heads, rows)
     for names in (PYTORCH, RUNNER):
         print(f"{' + '.join(names)}, with what they need: {megabytes(names):.0f} MB")

@@ -6,12 +6,11 @@ from functools import partial
 from pathlib import Path
 
 from ..conftest import noise, run, write_song
-from .measuring import print_table, seconds_in_turn
+from .measuring import given, print_table, seconds_in_turn
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Prints the figures, and the machine."""
-    given = sys.argv[1:] if arguments is None else arguments
+def main() -> None:
+    runs = given(__doc__, prefix="", runs=5).runs
     with tempfile.TemporaryDirectory() as folder:
         song = write_song(Path(folder) / "song.wav", noise(2, 44_100))
         commands = {
@@ -23,7 +22,7 @@ def main(arguments: list[str] | None = None) -> None:
         for command in commands.values():
             run(*command).check_returncode()
         measures = {name: partial(run, *command) for name, command in commands.items()}
-        seconds = seconds_in_turn(measures, int(given[0]) if given else 5, warm_up=False)
+        seconds = seconds_in_turn(measures, runs, warm_up=False)
     print_table("start-up", ("", "seconds"), [(name, f"{time:.2f}") for name, time in seconds.items()])
 
 

@@ -5,12 +5,9 @@ trainer itself measures: seconds of audio per second, and the shares of data, ne
 optimizer (clipping, AdamW and the moving average).
 """
 
-import platform
-import sys
 import tempfile
 from pathlib import Path
 
-import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from train.arguments import parse_arguments
@@ -19,9 +16,15 @@ from train.trainer import train
 
 from ..conftest import write_song
 from ..data_sets import RATE, stems_of
+from .measuring import given, print_table
 
 SECONDS = 8
 NUM_SONGS = 20
+PARTS = {
+    "network": "forward, loss and backward",
+    "data": "waiting for the process that mixes examples",
+    "optimizer": "clipping, AdamW, moving average",
+}
 
 
 def measure(folder: Path, num_steps: int) -> dict[str, float]:
@@ -29,9 +32,9 @@ def measure(folder: Path, num_steps: int) -> dict[str, float]:
     for song in [*(f"song {index}" for index in range(NUM_SONGS)), MUSDB18_VALIDATION[0]]:
         for name, waveform in stems_of(song, SECONDS * RATE).items():
             write_song(folder / "musdb18" / "train" / song / f"{name}.wav", waveform, RATE)
-    given = ["--recipe", "full_band", "--musdb_dir", folder / "musdb18", "--output_dir", folder / "run"]
+    flags = ["--recipe", "full_band", "--musdb_dir", folder / "musdb18", "--output_dir", folder / "run"]
     steps = ["--max_train_steps", 10 + num_steps, "--logging_steps", 10, "--validation_steps", 10_000]
-    train(*parse_arguments([str(argument) for argument in [*given, *steps]]))
+    train(*parse_arguments([str(argument) for argument in [*flags, *steps]]))
     (file,) = (folder / "run" / "logs" / "train").glob("events.out.tfevents*")
     events = EventAccumulator(str(file)).Reload()
     names = ("audio_seconds_per_second", "share_data", "share_network", "share_optimizer")
@@ -40,20 +43,12 @@ def measure(folder: Path, num_steps: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Prints the figures, and the machine."""
-    num_steps = int(sys.argv[1]) if len(sys.argv) > 1 else 30
+    num_steps = given(__doc__, prefix="", steps=30).steps
     with tempfile.TemporaryDirectory() as folder:
         figures = measure(Path(folder), num_steps)
-    print(
-        f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-    )
-    print(f"{figures['audio_seconds_per_second']:.0f} s of audio per second; {num_steps} steps")
-    for part, what in {
-        "network": "forward, loss and backward",
-        "data": "waiting for the process that mixes examples",
-        "optimizer": "clipping, AdamW, moving average",
-    }.items():
-        print(f"{part:10}{figures[f'share_{part}']:6.1%}  {what}")
+    rows = [(part, f"{figures[f'share_{part}']:.1%}", what) for part, what in PARTS.items()]
+    speed = f"{figures['audio_seconds_per_second']:.0f} s of audio per second; {num_steps} steps"
+    print_table(speed, ("", "share", ""), rows)
 
 
 if __name__ == "__main__":
