@@ -53,10 +53,10 @@ def run_network(separator: UNetSVSModule | OnnxSeparator, num_samples: int) -> N
     kept_samples = (config.num_frames - 2 * config.context_frames) * config.hop_length
     shape = (DEFAULT_BATCH_SIZE, config.num_channels, config.n_fft // 2 + 1, config.num_frames)
     magnitude = np.ones(shape, dtype=np.float32)
-    given = magnitude if isinstance(separator, OnnxSeparator) else torch.from_numpy(magnitude)
+    patches = magnitude if isinstance(separator, OnnxSeparator) else torch.from_numpy(magnitude)
     with torch.inference_mode():
         for _ in range(-(-num_samples // (kept_samples * DEFAULT_BATCH_SIZE))):
-            separator.estimate_masks(given)
+            separator.estimate_masks(patches)
 
 
 def megabytes(names: Iterable[str]) -> float:
