@@ -167,6 +167,8 @@ def test_a_visitor_takes_a_song_apart_and_plays_with_it(browser, demo, song, wid
         pictures = page.locator(".mixer img")
         assert pictures.count() == 4
         assert page.evaluate("[...document.querySelectorAll('.mixer img')].every((image) => image.naturalWidth > 99)")
+        # As wide as the names of scores are.
+        page.locator("#checkpoint th").first.evaluate("cell => cell.textContent = 'accompaniment NSDR, mean in dB, 1'")
         assert page.evaluate("[...document.querySelectorAll('#checkpoint td')].every((cell) => cell.clientWidth > 99)")
         assert_accessible(page, OURS)
 
