@@ -46,13 +46,7 @@ class SongError(ValueError):
 
 @dataclass(frozen=True)
 class Progress:
-    """Progress of a separation.
-
-    Attributes:
-        done_seconds: of the song, separated.
-        total_seconds: of the song, as its header says; `None` where it says nothing.
-        left_seconds: of the visitor's time, as the speed so far tells; `None` where it tells nothing yet.
-    """
+    """Progress of a separation: seconds of the song done and in all, and seconds that the visitor still waits."""
 
     done_seconds: float = 0.0
     total_seconds: float | None = None
@@ -61,16 +55,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class SeparatedSong:
-    """Stems on the disk.
-
-    Attributes:
-        name: of the song, without folder and ending.
-        stems: files by name, in the model's order, all in one folder of this song's own.
-        sampling_rate: in Hz.
-        num_samples: for each channel.
-        scale: factor that all stems were made quieter by, 1.0 where nothing would clip.
-        mask: that the network gave, as long as someone wants to draw it.
-    """
+    """Stems on the disk, in a folder of their own, made quieter by the factor `scale`; `mask` is for pictures."""
 
     name: str
     stems: dict[str, Path]

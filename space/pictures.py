@@ -32,12 +32,7 @@ COLOURS = ((8, 6, 28), (56, 20, 104), (140, 35, 125), (222, 75, 88), (252, 158, 
 
 @dataclass(frozen=True)
 class Pictures:
-    """Images as wide as the song.
-
-    Attributes:
-        files: PNGs by name: "mixture", each stem, "mask".
-        ticks: frequencies in Hz with their height in the pictures, 0 at the bottom to 1 at the top.
-    """
+    """PNGs of the mixture, each stem and the mask, and frequencies in Hz with their height from 0 (bottom) to 1."""
 
     files: dict[str, Path]
     ticks: dict[int, float]
@@ -45,15 +40,9 @@ class Pictures:
 
 @dataclass(frozen=True)
 class RecordedMask:
-    """The share of each tone that the network gave to its first source.
+    """Share of each tone that the network gave to its first source, at moments of equal distance."""
 
-    Attributes:
-        moments: `(NUM_ROWS, num_moments)`, lowest frequency first.
-        first_seconds: where in the song the first moment is.
-        step_seconds: from one moment to the next.
-    """
-
-    moments: np.ndarray
+    moments: np.ndarray  # (NUM_ROWS, num_moments), lowest frequency first
     first_seconds: float
     step_seconds: float
 
@@ -115,11 +104,7 @@ def row_edges(sampling_rate: int) -> np.ndarray:
 
 
 def mean_between(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Mean of bins, `(..., num_bins)`, between edges in bins, ascending: `(..., num_rows)`.
-
-    Each bin is taken to be as wide as it is: a row narrower than a bin has what the bin has, one that is wider has the
-    mean of all its bins, and one above all bins has 0.
-    """
+    """Means of bins, `(..., num_bins)`, between ascending edges in bins: `(..., num_rows)`, 0 above all bins."""
     num_bins = values.shape[-1]
     places = np.clip(edges + 0.5, 0, num_bins)
     whole = np.minimum(places.astype(int), num_bins - 1)
@@ -132,10 +117,7 @@ def mean_between(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
 def draw_pictures(
     stems: Mapping[str, Path], mask: RecordedMask, num_samples: int, n_fft: int, folder: Path
 ) -> Pictures:
-    """Draws the spectrograms of the stems and of their sum, and the mask, to PNGs in a folder.
-
-    Time and memory do not grow with the song, but for its being read once.
-    """
+    """Draws spectrograms of the stems and of their sum, and the mask, in memory that does not grow with the song."""
     with ExitStack() as stack:
         readers = [stack.enter_context(AudioReader(path)) for path in stems.values()]
         sampling_rate = readers[0].info.sampling_rate

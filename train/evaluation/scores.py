@@ -134,17 +134,9 @@ def _any_silent(waveforms: np.ndarray) -> bool:
 
 @dataclass(frozen=True)
 class ScoredSong:
-    """A song with its true stems and their estimates, for a protocol to score.
+    """A song with its true stems and their estimates, for a protocol to score."""
 
-    Args:
-        references: true stems, `(num_stems, num_channels, num_samples)` in the order of `STEMS`.
-        estimates: separated stems, of the same shape.
-        sampling_rate: of both, in Hz.
-        bss_eval_rate: of `bss_eval_v3`, in Hz.
-        separate: separates other references, for `levels`; arguments are those and their rate.
-    """
-
-    references: np.ndarray
+    references: np.ndarray  # (num_stems, num_channels, num_samples), in the order of `STEMS`, as are the estimates
     estimates: np.ndarray
     sampling_rate: int
     bss_eval_rate: int
