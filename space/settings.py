@@ -1,12 +1,12 @@
 """The operator's settings, from environment variables."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from math import inf
 
 from modeling_unet_svs import DEFAULT_CHECKPOINT
+from modeling_unet_svs.separation import refuse_if
 
 
 @dataclass(frozen=True)
@@ -22,17 +22,11 @@ class Settings:
     keep_minutes: float = 60
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
         """Reads `UNET_SVS_MODEL` and so on; a variable that is not set, or is empty, leaves the default."""
-        return cls(
-            model=environment.get("UNET_SVS_MODEL") or cls.model,
-            device=environment.get("UNET_SVS_DEVICE") or cls.device,
-            max_megabytes=_positive(environment, "UNET_SVS_MAX_MEGABYTES", cls.max_megabytes),
-            max_minutes=_positive(environment, "UNET_SVS_MAX_MINUTES", cls.max_minutes),
-            concurrency=int(_positive(environment, "UNET_SVS_CONCURRENCY", cls.concurrency, whole=True)),
-            queue_size=int(_positive(environment, "UNET_SVS_QUEUE_SIZE", cls.queue_size, whole=True)),
-            keep_minutes=_positive(environment, "UNET_SVS_KEEP_MINUTES", cls.keep_minutes),
-        )
+        variables = {f"UNET_SVS_{field.name.upper()}": field for field in fields(cls)}
+        given = {name: field for name, field in variables.items() if environment.get(name)}
+        return cls(**{field.name: _value(name, environment[name], field.type) for name, field in given.items()})
 
     @property
     def max_bytes(self) -> int:
@@ -43,14 +37,12 @@ class Settings:
         return max(1, int(self.keep_minutes * 60))
 
 
-def _positive(environment: Mapping[str, str], name: str, default: float, whole: bool = False) -> float:
-    text = environment.get(name)
-    if not text:
-        return default
+def _value(name: str, text: str, kind: type) -> str | int | float:
+    if kind is str:
+        return text
     try:
-        value = int(text) if whole else float(text)
+        value = kind(text)
     except ValueError:
         value = 0
-    if not 0 < value < float("inf"):
-        raise ValueError(f"{name} is {text!r}: use a positive {'whole number' if whole else 'number'}.")
+    refuse_if(not 0 < value < inf, f"{name} is {text!r}: use a positive {'whole ' * (kind is int)}number.")
     return value
