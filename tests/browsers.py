@@ -1,7 +1,5 @@
 """A real browser for the tests of pages: headless, offline, and strict about what a page complains of."""
 
-from __future__ import annotations
-
 import os
 import threading
 from collections.abc import Iterator

@@ -3,8 +3,6 @@
 `python -m tests.library_suites` fetches it, once, to the user's cache; the tests themselves fetch nothing.
 """
 
-from __future__ import annotations
-
 import importlib
 import os
 import re

@@ -1,7 +1,5 @@
 """Starts the demo as its operator does, for the tests of the API and of the page."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import socket

@@ -1,7 +1,5 @@
 """Tiny models with random weights, saved as those of the Hub are, for recipes that would download some."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

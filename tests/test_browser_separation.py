@@ -1,7 +1,5 @@
 """The page that separates in the visitor's own browser: stems as in Python, and nothing leaves the machine."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

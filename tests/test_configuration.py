@@ -1,7 +1,5 @@
 """The configuration: the paper's numbers by default, and no network that cannot be."""
 
-from __future__ import annotations
-
 import pytest
 
 from modeling_unet_svs import UNetSVSConfig

@@ -1,7 +1,5 @@
 """The checkpoints that come along: what they are, and that they do what everyone will use them for."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict
 

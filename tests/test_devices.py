@@ -1,7 +1,5 @@
 """Where it is computed and in which precision."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

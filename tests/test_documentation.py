@@ -1,7 +1,5 @@
 """The public API says what its arguments are and what it returns and raises, with shapes and units."""
 
-from __future__ import annotations
-
 import ast
 import dataclasses
 import inspect

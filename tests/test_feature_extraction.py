@@ -1,7 +1,5 @@
 """The feature extractor: waveforms to the batch that the model takes."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

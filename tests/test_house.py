@@ -1,7 +1,5 @@
 """The house: how large it is, that nothing goes in circles, and that what is private to a library is left alone."""
 
-from __future__ import annotations
-
 import ast
 import subprocess
 from collections.abc import Iterator

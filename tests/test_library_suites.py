@@ -3,8 +3,6 @@
 Its suite for pipelines is not among them: it knows a fixed list of tasks, without audio-to-audio.
 """
 
-from __future__ import annotations
-
 import random
 import unittest
 

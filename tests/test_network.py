@@ -1,7 +1,5 @@
 """The network of the paper, layer by layer."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

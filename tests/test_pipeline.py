@@ -1,7 +1,5 @@
 """At home in transformers: auto classes, the pipeline, and a folder that brings its own code."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys

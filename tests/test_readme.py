@@ -1,7 +1,5 @@
 """What README.md and docs/ say works, as they say it."""
 
-from __future__ import annotations
-
 import json
 import re
 import shlex

@@ -1,7 +1,5 @@
 """One song, the same stems: PyTorch as it is, compiled and exported, and ONNX Runtime without PyTorch."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The promises of `separate` and `stream`, for any waveform."""
 
-from __future__ import annotations
-
 import copy
 from concurrent.futures import ThreadPoolExecutor
 

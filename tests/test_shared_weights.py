@@ -1,7 +1,5 @@
 """Weights are mapped from their file and not copied, so that two processes have them once."""
 
-from __future__ import annotations
-
 import re
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The demo's API: a whole song in, its stems out, for many at a time, and plain words for what is no song."""
 
-from __future__ import annotations
-
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """The page as a visitor has it: a real browser, at the width of a desk and of a phone, in light and in dark."""
 
-from __future__ import annotations
-
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """The demo's parts: settings, what is refused, cancelling, pictures, downloads, and files that go away."""
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 import os

@@ -1,7 +1,5 @@
 """What is imported, when: torch and transformers by those who need them, in whichever order."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 
