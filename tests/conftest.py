@@ -72,6 +72,14 @@ def training_root(tmp_path_factory) -> Path:
     return make_training_root(tmp_path_factory.mktemp("training"))
 
 
+@pytest.fixture(scope="session")
+def finished_run(training_root) -> Path:
+    """The folder of a training of four steps, to be copied by who changes it."""
+    from .small_training import trained
+
+    return trained(training_root, "finished run")
+
+
 @pytest.fixture
 def command(tmp_path, monkeypatch, capfd):
     """Runs `unet-svs` in this process, which spares its start, in an empty folder; gives what it has said."""
@@ -102,6 +110,12 @@ def noise(num_channels: int, num_samples: int, seed: int = 0, level: float = 0.1
     rng = np.random.default_rng(seed)
     envelope = 1 + np.sin(np.arange(num_samples) / 3000)
     return (rng.standard_normal((num_channels, num_samples)) * envelope * level / 2).astype(np.float32)
+
+
+def joined(blocks: list[dict[str, np.ndarray] | None]) -> dict[str, np.ndarray]:
+    """Whole stems of what a stream has given."""
+    given = [block for block in blocks if block]
+    return {name: np.concatenate([block[name] for block in given], axis=1) for name in given[0]}
 
 
 def write_song(path: Path, waveform: np.ndarray, sampling_rate: int = 44_100, **kwargs) -> Path:

@@ -17,7 +17,7 @@ import transformers
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "unet-svs"
 FOLDER = CACHE / f"transformers-{transformers.__version__}" / "transformers_suites"
-FETCH = "python -m tests.library_suites"
+NAMED = f"The test suites of transformers {transformers.__version__}"
 
 
 def fetch() -> None:
@@ -43,27 +43,14 @@ def markers() -> set[str]:
 
 
 def load(name: str) -> ModuleType:
-    """One of the suites.
-
-    The source distribution has no folders below `tests/`. What the suites import of them is replaced: two mixins, for
-    export and for text generation, by empty ones, and the arguments that every configuration takes by values of our
-    own.
-    """
+    """One of the suites."""
     if not FOLDER.is_dir():
-        raise FileNotFoundError(
-            f"the test suites of transformers {transformers.__version__} are not here: run `{FETCH}`"
-        )
-    common_arguments = {
-        "return_dict": False,
-        "output_hidden_states": True,
-        "dtype": "float16",
-        "chunk_size_feed_forward": 5,
-        "is_encoder_decoder": True,
-        "architectures": ["UNetSVSModel"],
-        "id2label": {0: "voice"},
-        "label2id": {"voice": 0},
-        "problem_type": "regression",
-    }
+        raise FileNotFoundError(f"{NAMED} are not here: run `python -m tests.library_suites`")
+    # The source distribution has no folders below `tests/`, of which the suites import two mixins and the arguments
+    # that every configuration takes.
+    common_arguments = {"return_dict": False, "output_hidden_states": True, "dtype": "float16"}
+    common_arguments |= {"chunk_size_feed_forward": 5, "is_encoder_decoder": True, "architectures": ["UNetSVSModel"]}
+    common_arguments |= {"id2label": {0: "voice"}, "label2id": {"voice": 0}, "problem_type": "regression"}
     for module, attributes in {
         "exporters.test_export": {"ExportTesterMixin": type("ExportTesterMixin", (), {})},
         "generation.test_utils": {"GenerationTesterMixin": type("GenerationTesterMixin", (), {})},
@@ -80,8 +67,6 @@ if __name__ == "__main__":
     try:
         if not FOLDER.is_dir():
             fetch()
-        print(f"Test suites of transformers {transformers.__version__}: {FOLDER}")
+        print(f"{NAMED} are in {FOLDER}")
     except subprocess.CalledProcessError:
-        print(
-            f"Test suites of transformers {transformers.__version__}: cannot be fetched, and their tests are skipped"
-        )
+        print(f"{NAMED} cannot be fetched, and their tests are skipped")

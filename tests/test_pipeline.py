@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, pipeline
 
 from modeling_unet_svs import UNetSVSConfig, UNetSVSFeatureExtractor, UNetSVSModel, UNetSVSPipeline
 
-from .conftest import noise, run, write_song
+from .conftest import noise, raises_one_line, run, write_song
 
 # A process in which this package cannot be imported; it gets the folder, a song and where to write.
 FRESH_PROCESS = """
@@ -36,10 +36,12 @@ def song(tmp_path_factory):
     return write_song(tmp_path_factory.mktemp("songs") / "song.wav", noise(2, 60_000), subtype="float")
 
 
-def test_the_auto_classes_know_the_model_once_the_package_is_imported(checkpoint):
+def test_the_auto_classes_know_the_model_and_its_weights_are_those_that_were_saved(checkpoint, model):
     assert type(AutoConfig.from_pretrained(checkpoint)) is UNetSVSConfig
-    assert type(AutoModel.from_pretrained(checkpoint)) is UNetSVSModel
     assert type(AutoFeatureExtractor.from_pretrained(checkpoint)) is UNetSVSFeatureExtractor
+    loaded = AutoModel.from_pretrained(checkpoint)
+    assert type(loaded) is UNetSVSModel
+    torch.testing.assert_close(loaded.state_dict(), model.state_dict(), rtol=0, atol=0)
 
 
 def test_the_pipeline_takes_a_file_apart(checkpoint, model, song):
@@ -61,12 +63,8 @@ def separator(model) -> UNetSVSPipeline:
 def test_songs_come_in_all_the_ways_that_pipelines_know(separator, model, song):
     waveform = noise(2, 60_000)
     expected = model.separate(waveform, 44_100)["vocals"]
-    songs = [
-        song,
-        {"array": waveform, "sampling_rate": 44_100},
-        {"raw": torch.from_numpy(waveform), "sampling_rate": 44_100},
-    ]
-    for stems in separator(songs):
+    array, tensor = {"array": waveform}, {"raw": torch.from_numpy(waveform)}
+    for stems in separator([song, array | {"sampling_rate": 44_100}, tensor | {"sampling_rate": 44_100}]):
         assert np.array_equal(stems[0]["audio"], expected)
     assert np.array_equal(separator(waveform, sampling_rate=44_100)[0]["audio"], expected)
     assert separator(waveform[0], sampling_rate=44_100)[0]["audio"].shape == (1, 60_000)
@@ -82,9 +80,8 @@ def test_songs_come_in_all_the_ways_that_pipelines_know(separator, model, song):
     ],
 )
 def test_what_is_no_song_is_refused_in_one_line(separator, audio, said):
-    with pytest.raises(ValueError, match=said) as raised:
+    with raises_one_line(said):
         separator(audio)
-    assert "\n" not in str(raised.value)
 
 
 def test_a_saved_folder_holds_safetensors_and_its_own_code(checkpoint):
@@ -104,20 +101,11 @@ def test_a_process_without_this_package_gets_the_same_from_the_folder(checkpoint
     environment = {"HF_MODULES_CACHE": str(tmp_path / "modules"), "PYTHONPATH": "", "PATH": os.environ["PATH"]}
     done = run(sys.executable, "-c", FRESH_PROCESS, checkpoint, song, output, env=environment, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    stems = np.load(output)
-    expected = model.separate(waveform, 44_100)
-    for name in expected:
-        assert np.array_equal(stems[name], expected[name])
-        assert np.array_equal(stems[f"whole_{name}"], expected[name])
+    stems = model.separate(waveform, 44_100)
     with torch.no_grad():
-        masks = model(torch.from_numpy(waveform[None, :, :9000])).masks
-    assert np.array_equal(stems["masks"], masks)
-
-
-def test_weights_are_the_same_after_saving_and_loading(checkpoint, model):
-    loaded = UNetSVSModel.from_pretrained(checkpoint)
-    for (name, before), after in zip(model.state_dict().items(), loaded.state_dict().values()):
-        assert torch.equal(before, after), name
+        masks = model(torch.from_numpy(waveform[None, :, :9000])).masks.numpy()
+    expected = {**stems, **{f"whole_{name}": stem for name, stem in stems.items()}, "masks": masks}
+    torch.testing.assert_close(dict(np.load(output)), expected, rtol=0, atol=0)
 
 
 def test_a_half_precision_model_keeps_its_spectrogram_in_full_precision(checkpoint, model):

@@ -49,8 +49,5 @@ def test_two_processes_share_the_weights(folder):
 
 
 def test_another_type_is_that_of_a_conversion(folder):
-    expected = load_checkpoint(folder).to(torch.bfloat16).state_dict()
-    found = load_checkpoint(folder, torch.bfloat16).state_dict()
-    for name, tensor in found.items():
-        assert tensor.dtype == expected[name].dtype
-        assert torch.equal(tensor, expected[name])
+    expected, found = load_checkpoint(folder).to(torch.bfloat16), load_checkpoint(folder, torch.bfloat16)
+    torch.testing.assert_close(found.state_dict(), expected.state_dict(), rtol=0, atol=0)
