@@ -82,12 +82,13 @@ class PageEvents:
         yield message_html(_summary(result)), gr.update(visible=True), mixer_value(result, pictures), result
 
     def separate_for_api(self, song: str | None, format: str, request: gr.Request) -> Iterator[tuple]:
-        """Yields nothing new until, in the end, one file for each stem; Gradio deletes them in time."""
+        """Yields None for each stem until, in the end, one file for each; Gradio deletes them in time."""
         try:
             with closing(self._steps(song, format, "", request)) as steps:
                 for step in steps:
                     if isinstance(step, Progress):
-                        yield (gr.skip(),) * len(self.job.model.config.stems)
+                        # Not `gr.skip()`: Gradio forgets the files of components that were updated.
+                        yield (None,) * len(self.job.model.config.stems)
                     else:
                         paths = tuple(map(str, step.stems.values()))
         except SongError as error:

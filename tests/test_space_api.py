@@ -162,7 +162,7 @@ def test_songs_wait_in_order_for_longer_than_uploads_are_kept_and_one_too_many_i
     assert wait_until(lambda: second.status().rank == 0)
     running.cancel()
     assert [Path(path).name for path in second.result(WAIT_SECONDS)] == ["b - vocals.wav", "b - accompaniment.wav"]
-    assert wait_until(lambda: uploads() == set())
+    assert wait_until(lambda: uploads() == set() and not list(busy_demo.folder.rglob("b - *")))
 
 
 def test_sixteen_clients_at_once_are_served_in_turn_each_with_its_own_song_and_memory_is_bounded(demo, tmp_path):
