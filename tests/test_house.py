@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-import pytest
-
 from .conftest import ROOT
 
 MAX_FILES, MAX_LINES, MAX_LINES_OF_A_FILE, MAX_RAISES_IN_1000_LINES = 65, 7500, 400, 10
@@ -23,7 +21,6 @@ def test_no_file_is_long_and_there_are_not_many():
     assert len(lengths) <= MAX_FILES
 
 
-@pytest.mark.xfail(reason="the rooms are still being made smaller: goes when it passes", strict=False)
 def test_all_of_it_is_short_and_errors_are_raised_at_the_door():
     num_lines = sum(len(source.splitlines()) for source in SOURCES.values())
     raises = [node for tree in TREES.values() for node in ast.walk(tree) if isinstance(node, ast.Raise) and node.exc]

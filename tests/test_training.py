@@ -1,5 +1,6 @@
 """`accelerate launch train`: real runs of a few steps."""
 
+import re
 import sys
 
 import pytest
@@ -51,13 +52,13 @@ def test_the_averaged_weights_are_those_that_are_saved(training_root):
         ),
         (["--resume_from_checkpoint", "nowhere"], "--resume_from_checkpoint nowhere is no folder"),
         (["--push_to_hub"], "--push_to_hub needs --hub_model_id USER/NAME."),
-        (["--report_to", "mlflow"], "invalid choice: 'mlflow' (choose from"),
+        (["--report_to", "mlflow"], "invalid choice: 'mlflow' .*tensorboard.*wandb.*trackio.*all.*none"),
         (["--report_to", "wandb"], "pip install wandb"),
     ],
 )
 def test_what_cannot_be_trained_is_one_line_before_any_work(training_root, monkeypatch, flags, said):
     monkeypatch.setattr(validation, "get_available_trackers", list)
-    assert said in refused(training_root, "cannot be trained", *flags)
+    assert re.search(said, refused(training_root, "cannot be trained", *flags))
     assert not (training_root / "cannot be trained").exists()
 
 
