@@ -37,9 +37,8 @@ def here(tmp_path, monkeypatch) -> Path:
 def separate(here, model):
     """Separates in this process, as the command does without a launcher, and returns the report."""
 
-    def call(*inputs: str, output_dir: str = "separated", overwrite: bool = False) -> list[dict]:
-        options = SeparationOptions(model, overwrite=overwrite)
-        failed = separate_all(map(Path, inputs), Path(output_dir), options, Path("report.jsonl"))
+    def call(*inputs: str, output_dir: str = "separated") -> list[dict]:
+        failed = separate_all(map(Path, inputs), Path(output_dir), SeparationOptions(model), Path("report.jsonl"))
         songs = read_report("report.jsonl")
         assert failed == statuses(songs).count("failed")
         return songs
@@ -56,19 +55,14 @@ def statuses(songs: list[dict]) -> list[str]:
 
 
 def test_two_processes_do_each_song_once_and_report_what_one_process_does(separate, checkpoint):
-    launch = (sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "-m")
-    port = str(20_000 + os.getpid() % 10_000)
-    done = run(
-        *(*launch, "modeling_unet_svs", "separate", "music", "--output-dir", "two", "--report", "two.jsonl"),
-        *("--model", checkpoint, "--dtype", "float32"),
-        env={"PYTHONPATH": str(ROOT), "MASTER_PORT": port},
-        cwd=Path.cwd(),
-    )
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
+    command += ["-m", "modeling_unet_svs", "separate", "music", "--output-dir", "two", "--report", "two.jsonl"]
+    environment = {"PYTHONPATH": str(ROOT), "MASTER_PORT": str(20_000 + os.getpid() % 10_000)}
+    done = run(*command, "--model", checkpoint, "--dtype", "float32", env=environment, cwd=Path.cwd())
     assert done.returncode == 1, done.stderr
     songs = read_report("two.jsonl")
-    assert [song["input"] for song in songs] == [*SONGS, BROKEN]
-    assert statuses(songs) == ["done"] * NUM_SONGS + ["failed"]
-    assert [song["num_samples"] for song in songs] == [NUM_SAMPLES] * NUM_SONGS + [None]
+    expected = [(song, "done", NUM_SAMPLES) for song in SONGS] + [(BROKEN, "failed", None)]
+    assert [(song["input"], song["status"], song["num_samples"]) for song in songs] == expected
     assert songs[-1]["error"].startswith(f"{BROKEN}: is not an audio file")
     assert "1 of 5 failed: see two.jsonl" in done.stderr
     assert sorted(done.stdout.split()) == sorted(path for song in songs[:-1] for path in song["outputs"])
@@ -95,8 +89,9 @@ def test_what_a_killed_process_has_not_finished_is_done_at_the_next_start(separa
     songs = separate("music")
     assert statuses(songs)[0] == "skipped"
     assert set(statuses(songs)[1:-1]) <= {"done", "skipped"}
-    for song, stems in ((song["input"], song["outputs"]) for song in songs[:-1]):
-        assert np.abs(sum(read_audio(stem)[0] for stem in stems) - read_audio(song)[0]).max() <= 2.0**-14
+    for song in songs[:-1]:
+        stems = [read_audio(stem)[0] for stem in song["outputs"]]
+        assert np.abs(sum(stems) - read_audio(song["input"])[0]).max() <= 2.0**-14
 
 
 def test_only_the_stems_that_are_missing_are_made(separate):
@@ -151,4 +146,5 @@ def test_a_full_gpu_gets_smaller_batches_and_then_the_cpu():
 
     assert with_less_memory(work, model, 4, said.append) == ("stems", 1)
     assert tried == [("cuda", 4), ("cuda", 2), ("cuda", 1), ("cpu", 1)]
-    assert ["--batch-size 2" in said[0], "--batch-size 1" in said[1], "CPU" in said[2], len(said)] == [True] * 3 + [3]
+    first, second, third = said
+    assert "--batch-size 2" in first and "--batch-size 1" in second and "CPU" in third
