@@ -24,11 +24,6 @@ def first_command() -> str:
     return command.strip()
 
 
-def runs(python: str) -> bool:
-    """Whether a command is a Python that starts: one that pyenv has not activated does not."""
-    return bool(shutil.which(python)) and not subprocess.run([python, "--version"], capture_output=True).returncode
-
-
 def try_wheel(python: str, wheel: Path, folder: Path) -> str:
     """Installs the wheel for a Python, and runs the first command."""
     subprocess.run([python, "-m", "venv", folder / "venv"], check=True)
@@ -41,13 +36,12 @@ def try_wheel(python: str, wheel: Path, folder: Path) -> str:
     subprocess.run([bin / first_command().split()[0], *first_command().split()[1:]], cwd=folder, check=True)
     for stem in ("vocals", "accompaniment"):
         assert (folder / "separated" / "song" / f"{stem}.wav").stat().st_size > 1_000_000
-    says = "import sys, numpy, torch, transformers as t; print(sys.version.split()[0], numpy.__version__, end=' ')"
-    says += "; print(torch.__version__, t.__version__)"
+    says = "import platform, numpy as n, torch, transformers as t; "
+    says += "print(platform.python_version(), n.__version__, torch.__version__, t.__version__)"
     return subprocess.run([bin / "python", "-c", says], check=True, capture_output=True, text=True).stdout.strip()
 
 
 def main() -> None:
-    """Tries the Pythons that the command line names, or all."""
     os.environ.pop("PYTHONPATH", None)
     with tempfile.TemporaryDirectory() as name:
         build = [sys.executable, "-m", "build", "--wheel", "--outdir", name, str(ROOT)]
@@ -55,13 +49,13 @@ def main() -> None:
         wheel = next(Path(name).glob("*.whl"))
         print("python, numpy, torch, transformers")
         for version in sys.argv[1:] or PYTHONS:
-            if not runs(f"python{version}"):
+            python = f"python{version}"
+            # One that pyenv has not activated is found and does not start.
+            if not shutil.which(python) or subprocess.run([python, "--version"], capture_output=True).returncode:
                 print(f"{version}: not on this machine")
                 continue
-            folder = Path(name, version)
-            folder.mkdir()
-            print(try_wheel(f"python{version}", wheel, folder), flush=True)
-            shutil.rmtree(folder)
+            with tempfile.TemporaryDirectory(dir=name) as folder:
+                print(try_wheel(python, wheel, Path(folder)), flush=True)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from unittest.mock import patch
@@ -46,31 +46,29 @@ class Clock:
     """Which part each moment of a thread belongs to."""
 
     def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
-        self._parts, self._begun = [REST], time.perf_counter()
-
-    def enter(self, part: str) -> None:
-        self._stop()
-        self._parts.append(part)
-
-    def leave(self) -> None:
-        self._stop()
-        self._parts.pop()
+        self.seconds, self._parts, self._begun = Counter(), [REST], time.perf_counter()
 
     def _stop(self) -> None:
         now = time.perf_counter()
         self.seconds[self._parts[-1]] += now - self._begun
         self._begun = now
 
+    @contextmanager
+    def entered(self, part: str):
+        self._stop()
+        self._parts.append(part)
+        try:
+            yield
+        finally:
+            self._stop()
+            self._parts.pop()
+
     def timed(self, part: str, function):
         """A function that enters a part while it runs, or while its iterator gives what is next."""
 
         def call(*arguments, **keywords):
-            self.enter(part)
-            try:
+            with self.entered(part):
                 result = function(*arguments, **keywords)
-            finally:
-                self.leave()
             return self._steps(part, result) if isinstance(result, Iterator) else result
 
         return call
@@ -108,9 +106,8 @@ def parts(model: UNetSVSModule, song: Path, num_runs: int) -> Counter[str]:
     """Mean seconds of each part, everything in turn."""
     clock = Clock()
     for _ in range(num_runs):
-        clock.enter(REST)
-        separate(model, song, clock, in_turn=True)
-        clock.leave()
+        with clock.entered(REST):
+            separate(model, song, clock, in_turn=True)
     return Counter({part: seconds / num_runs for part, seconds in clock.seconds.items()})
 
 

@@ -3,6 +3,7 @@
 import argparse
 import platform
 import statistics
+import sys
 import time
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from modeling_unet_svs.command.checkpoint import load_checkpoint
 
 def given(description: str, *, prefix: str = "--", **defaults) -> argparse.Namespace:
     """The command line's values: by flags or, without a prefix, by place; of a tuple, its first is the default."""
-    parser = argparse.ArgumentParser(description=description)
+    module = sys.modules["__main__"].__spec__.name.removesuffix(".__main__")
+    parser = argparse.ArgumentParser(f"python -m {module}", description=description)
     for name, default in defaults.items():
         how = {"nargs": None if prefix else "?", "default": default, "type": type(default)}
         if isinstance(default, tuple):
@@ -57,4 +59,4 @@ def print_table(title: str, columns, rows) -> None:
         table.add_column(column, justify="right" if index else "left")
     for row in rows:
         table.add_row(*map(str, row))
-    Console().print(table)
+    Console(width=max(120, Console().width)).print(table)

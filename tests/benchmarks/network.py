@@ -16,9 +16,8 @@ SIZE = 2048
 
 def main() -> None:
     options = given(__doc__, batch_size=4, runs=20, no_compile=False)
-    rows = []
-    for dtype in (torch.float32, torch.bfloat16):
-        rows += measure(dtype, options.batch_size, options.runs, not options.no_compile)
+    how = (options.batch_size, options.runs, not options.no_compile)
+    rows = [*measure(torch.float32, *how), *measure(torch.bfloat16, *how)]
     columns = ("", "times real time", "GFLOP/s", "share of product's", "compiling, s", "pays from, s of audio")
     print_table(f"the network, {options.batch_size} patches at once", columns, rows)
 

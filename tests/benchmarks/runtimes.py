@@ -7,9 +7,8 @@ and how large what has to be installed is.
 import copy
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.metadata import PackageNotFoundError, distribution
 
 import numpy as np
 import torch
@@ -28,7 +27,7 @@ RUNNER = ("onnxruntime", "numpy", "soxr")
 PYTORCH = ("torch", "transformers", "numpy", "soxr")
 
 
-def runtimes(folder: str) -> Iterator[tuple[str, UNetSVSModule | OnnxSeparator]]:
+def runtimes(folder: str):
     """Names and separators, the one that the others are measured by first."""
     model = model_in(torch.float32)
     yield "PyTorch, float32", model
@@ -40,7 +39,7 @@ def runtimes(folder: str) -> Iterator[tuple[str, UNetSVSModule | OnnxSeparator]]
     yield "ONNX Runtime, float16", OnnxSeparator(graphs / "model_fp16.onnx")
 
 
-def with_network(model: UNetSVSModule, network: Callable[[torch.Tensor], torch.Tensor]) -> UNetSVSModule:
+def with_network(model: UNetSVSModule, network) -> UNetSVSModule:
     """A copy of a model whose masks come from elsewhere."""
     changed = copy.deepcopy(model)
     changed.estimate_masks = lambda magnitude: network(magnitude)
@@ -59,9 +58,9 @@ def run_network(separator: UNetSVSModule | OnnxSeparator, num_samples: int) -> N
             separator.estimate_masks(patches)
 
 
-def megabytes(names: Iterable[str]) -> float:
+def megabytes(names: tuple[str, ...]) -> float:
     """Size of installed distributions and all that they need, on disk."""
-    found: dict[str, Distribution] = {}
+    found = {}
     waiting = list(names)
     while waiting:
         name = waiting.pop()

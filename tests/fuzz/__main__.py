@@ -1,6 +1,8 @@
-"""Damages files and makes odd arrays by the thousand, and says what came of it; exit code 1 where anything broke."""
+"""Damages files and makes odd arrays by the thousand, and says what came of it; exit code 1 where anything broke.
 
-import argparse
+`--first` is the number of the first file, to go on from an earlier run; what broke something is kept in `--findings`.
+"""
+
 import os
 import re
 import sys
@@ -11,9 +13,7 @@ from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-from rich.console import Console  # noqa: E402
-from rich.table import Table  # noqa: E402
-
+from ..benchmarks.measuring import given, print_table  # noqa: E402
 from .arrays import run_arrays  # noqa: E402
 from .targets import READ, REFUSED  # noqa: E402
 from .workers import FINDINGS, Corpus, Worker, kinds_in_turn  # noqa: E402
@@ -22,39 +22,30 @@ OUTCOMES = (READ, REFUSED, *FINDINGS)
 
 
 def main() -> int:
-    """Runs the fuzzer."""
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("--files", type=int, default=20_000, help="damaged files in all")
-    parser.add_argument("--arrays", type=int, default=5_000, help="odd arrays and configurations in all")
-    parser.add_argument("--first", type=int, default=0, help="number of the first file, to go on from an earlier run")
-    parser.add_argument("--findings", type=Path, default=Path("fuzz-findings"), help="folder for what broke something")
-    given = parser.parse_args()
+    options = given(__doc__, files=20_000, arrays=5_000, first=0, findings=Path("fuzz-findings"))
     begun = time.monotonic()
-    counts: dict[str, Counter] = defaultdict(Counter)
-    seconds: Counter = Counter()
-    slowest: dict[str, float] = defaultdict(float)
+    counts, seconds, slowest = defaultdict(Counter), Counter(), defaultdict(float)
     with tempfile.TemporaryDirectory() as folder:
         corpus = Corpus.make(Path(folder))
         with Worker(corpus) as worker:
-            for number, kind in enumerate(kinds_in_turn(given.first + given.files)[given.first :], given.first):
+            numbered = list(enumerate(kinds_in_turn(options.first + options.files)))
+            for number, kind in numbered[options.first :]:
                 data = corpus.mutated(kind, number)
                 outcome, said, took = worker.give(kind, data)
                 counts[kind][outcome] += 1
                 seconds[kind] += took
                 slowest[kind] = max(slowest[kind], took)
                 if outcome in FINDINGS:
-                    _keep(given.findings, f"{kind} {number}", data, outcome, said)
-        array_counts, findings = run_arrays(given.arrays, corpus.checkpoint, given.first)
+                    _keep(options.findings, f"{kind} {number}", data, outcome, said)
+        array_counts, findings = run_arrays(options.arrays, corpus.checkpoint, options.first)
     for name, text in findings.items():
-        _keep(given.findings, name, None, "arrays", text)
+        _keep(options.findings, name, None, "arrays", text)
     counts |= array_counts
     _print(counts, seconds, slowest)
     num_found = sum(counts[kind][outcome] for kind in counts for outcome in FINDINGS)
-    print(
-        f"{given.files} files and {sum(map(sum, (c.values() for c in array_counts.values())))} arrays and "
-        f"configurations in {time.monotonic() - begun:.0f} s: {num_found} findings"
-        + (f", see {given.findings}" if num_found else "")
-    )
+    num_arrays = sum(each.total() for each in array_counts.values())
+    print(f"{options.files} files, {num_arrays} arrays and configurations in {time.monotonic() - begun:.0f} s")
+    print(f"{num_found} findings" + (f", see {options.findings}" if num_found else ""))
     return int(num_found > 0)
 
 
@@ -66,14 +57,14 @@ def _keep(folder: Path, name: str, data: bytes | None, outcome: str, said: str) 
     (folder / f"{name}.txt").write_text(f"{outcome}\n{said}\n", errors="backslashreplace")
 
 
-def _print(counts: dict[str, Counter], seconds: Counter, slowest: dict[str, float]) -> None:
-    table = Table("what", "number", *OUTCOMES, "seconds", "slowest")
-    rows = {**counts, "all": sum(counts.values(), Counter())}
+def _print(counts, seconds, slowest) -> None:
+    counts = {**counts, "all": sum(counts.values(), Counter())}
     seconds["all"], slowest["all"] = sum(seconds.values()), max(slowest.values(), default=0)
-    for kind, row in rows.items():
-        figures = [str(row[outcome]) for outcome in OUTCOMES]
-        table.add_row(kind, str(row.total()), *figures, f"{seconds[kind]:.1f}", f"{slowest[kind]:.2f}")
-    Console(width=max(120, Console().width)).print(table)
+    rows = [
+        (kind, row.total(), *(row[outcome] for outcome in OUTCOMES), f"{seconds[kind]:.1f}", f"{slowest[kind]:.2f}")
+        for kind, row in counts.items()
+    ]
+    print_table("what came of it", ("what", "number", *OUTCOMES, "seconds", "slowest"), rows)
 
 
 if __name__ == "__main__":

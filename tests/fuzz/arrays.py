@@ -1,10 +1,10 @@
 """Odd waveforms, rates and configurations: a result that fits, or one clear line."""
 
-import functools
 import traceback
 import warnings
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +22,9 @@ from .workers import TRACEBACK
 DTYPES = ("f2", "f4", "f8", "g", "i1", "i2", "i4", "i8", "u1", "u2", "?", "c8", "S3", "U2", "O", "M8[s]", ">f4", ">i2")
 SPECIAL = (0.0, -0.0, 1.0, -1.0, 1e-45, 1e-39, 1e38, -1e38, 3e38, 1e300, np.nan, np.inf, -np.inf)
 GOOD_RATES = st.sampled_from((8_000, 16_000, 22_050, 44_100, 192_000))
-RATES = st.one_of(
-    *(GOOD_RATES,) * 6,
-    st.sampled_from((4_000, 8_000, 16_000, 22_050, 44_100, 192_000, np.int64(16_000), 16_000.0)),
-    st.integers(3_990, 200_000),
-    st.sampled_from(
-        (0, -1, 1, 3_999, 192_001, 2**31, 2**63, 10**30, 44_100.5, np.nan, np.inf, None, "44100", True, [])
-    ),
-)
+FAIR_RATES = st.sampled_from((4_000, 8_000, 16_000, 22_050, 44_100, 192_000, np.int64(16_000), 16_000.0))
+ODD_RATES = (0, -1, 1, 3_999, 192_001, 2**31, 2**63, 10**30, 44_100.5, np.nan, np.inf, None, "44100", True, [])
+RATES = st.one_of(*(GOOD_RATES,) * 6, FAIR_RATES, st.integers(3_990, 200_000), st.sampled_from(ODD_RATES))
 
 
 @st.composite
@@ -56,9 +51,8 @@ def waveforms(draw) -> object:
             array = np.zeros(shape, dtype)
         else:
             array = np.asarray(samples, dtype=None if dtype.kind == "O" else np.float64).astype(dtype)
-    form = draw(
-        st.sampled_from(("array",) * 8 + ("strided", "reversed", "fortran", "read-only", "tensor", "list", "odd"))
-    )
+    forms = ("array",) * 8 + ("strided", "reversed", "fortran", "read-only", "tensor", "list", "odd")
+    form = draw(st.sampled_from(forms))
     if form == "strided" and array.ndim:
         return np.repeat(array, 2, axis=-1)[..., ::2]
     if form == "reversed" and array.ndim:
@@ -124,15 +118,12 @@ NUMBERS = st.one_of(
     st.sampled_from((1.5, np.nan, np.inf, -0.5, True, [], "")),
     st.integers(-5, 2_000),
 )
-NAMES = st.one_of(
-    st.sampled_from(("vocals", "drums", "", "../x", "a.b", "self", "für", "\ud800", None, 3)), st.text(max_size=4)
-)
+ODD_NAMES = st.sampled_from(("vocals", "drums", "", "../x", "a.b", "self", "für", "\ud800", None, 3))
+NAMES = st.one_of(ODD_NAMES, st.text(max_size=4))
+SIZES = ("num_channels", "sampling_rate", "n_fft", "hop_length", "num_frames", "context_frames", "num_bands")
+RATIOS = ("kernel_size", "leaky_relu_slope", "dropout", "num_dropout_layers", "magnitude_exponent", "mask_bound")
 FIELDS = {
-    **dict.fromkeys(
-        ("num_channels", "sampling_rate", "n_fft", "hop_length", "num_frames", "context_frames", "num_bands")
-        + ("kernel_size", "leaky_relu_slope", "dropout", "num_dropout_layers", "magnitude_exponent", "mask_bound"),
-        NUMBERS,
-    ),
+    **dict.fromkeys(SIZES + RATIOS, NUMBERS),
     "hidden_sizes": st.one_of(NUMBERS, st.lists(NUMBERS, max_size=4), st.lists(st.integers(1, 8), max_size=7)),
     "sources": st.one_of(NAMES, st.lists(NAMES, max_size=3)),
     "residual": NAMES,
@@ -186,46 +177,35 @@ def properties(checkpoint: Path) -> dict[str, tuple[Callable, dict]]:
     good = st.integers(1, 3)
     sizes = st.one_of(good, good, good, good, st.sampled_from((0, -1, None, 2.5, "2")))
     forms = st.sampled_from(("dictionary", "raw", "call"))
-    extractor_rates = st.sampled_from((None, None, None, 16_000, 16_000, 16_000.0, 44_100, "x", np.nan))
+    own_rates = st.sampled_from((None, None, None, 16_000, 16_000, 16_000.0, 44_100, "x", np.nan))
     return {
-        "separate": (functools.partial(check_separate, model), (waveforms(), RATES, sizes)),
-        "stream": (functools.partial(check_stream, model), (waveforms(), RATES, sizes)),
-        "pipeline": (functools.partial(check_pipeline, pipeline), (waveforms(), RATES, forms)),
-        "feature extractor": (
-            functools.partial(check_extractor, extractor),
-            (waveforms(), extractor_rates, st.booleans()),
-        ),
+        "separate": (partial(check_separate, model), (waveforms(), RATES, sizes)),
+        "stream": (partial(check_stream, model), (waveforms(), RATES, sizes)),
+        "pipeline": (partial(check_pipeline, pipeline), (waveforms(), RATES, forms)),
+        "feature extractor": (partial(check_extractor, extractor), (waveforms(), own_rates, st.booleans())),
         "configuration": (check_configuration, (configurations(),)),
     }
 
 
 def run_arrays(number: int, checkpoint: Path, of_seed: int = 0) -> tuple[dict[str, Counter], dict[str, str]]:
     """Runs all checks with hypothesis; gives outcomes by check, and what was found, as hypothesis says it."""
-    counts: dict[str, Counter] = {}
-    findings: dict[str, str] = {}
+    counts, findings = defaultdict(Counter), {}
+    limits = {"max_examples": number // 5, "deadline": None, "database": None, "phases": (Phase.generate,)}
+
+    def examine(name: str, check: Callable, strategies: tuple) -> None:
+        @seed(of_seed)
+        @settings(**limits, suppress_health_check=list(HealthCheck))
+        @given(st.tuples(*strategies))
+        def run(arguments: tuple) -> None:
+            try:
+                counts[name][outcome_of(check, *arguments)] += 1
+            except Exception as error:
+                counts[name][TRACEBACK] += 1
+                kind = f"{name} {type(error).__name__} {str(error)[:30]}"
+                findings.setdefault(kind, f"{arguments!r}\n{traceback.format_exc()}")
+
+        run()
+
     for name, (check, strategies) in properties(checkpoint).items() if number else ():
-        counts[name] = Counter()
-        count = functools.partial(_count, name, check, counts[name], findings)
-        _run(count, strategies, number // 5, of_seed)
+        examine(name, check, strategies)
     return counts, findings
-
-
-def _run(count: Callable[[tuple], None], strategies: tuple, number: int, of_seed: int) -> None:
-    limits = {"max_examples": number, "deadline": None, "database": None, "phases": (Phase.generate,)}
-
-    @seed(of_seed)
-    @settings(**limits, suppress_health_check=list(HealthCheck))
-    @given(st.tuples(*strategies))
-    def run(arguments: tuple) -> None:
-        count(arguments)
-
-    run()
-
-
-def _count(name: str, check: Callable, counts: Counter, findings: dict[str, str], arguments: tuple) -> None:
-    try:
-        counts[outcome_of(check, *arguments)] += 1
-    except Exception as error:
-        counts[TRACEBACK] += 1
-        kind = f"{name} {type(error).__name__} {str(error)[:30]}"
-        findings.setdefault(kind, f"{arguments!r}\n{traceback.format_exc()}")

@@ -110,17 +110,13 @@ def _damage(data: bytearray, generator: random.Random, others: list[bytes]) -> N
         data += generator.choice((generator.randbytes(300), bytes(3000), generator.choice(others)))
 
 
-def _ogg_table() -> list[int]:
-    table = []
-    for byte in range(256):
-        value = byte << 24
-        for _ in range(8):
-            value = (value << 1 ^ (0x04C1_1DB7 if value & 0x8000_0000 else 0)) & 0xFFFF_FFFF
-        table.append(value)
-    return table
+def _eight_bits_on(checksum: int) -> int:
+    for _ in range(8):
+        checksum = checksum << 1 & 0xFFFF_FFFF ^ (0x04C1_1DB7 if checksum & 0x8000_0000 else 0)
+    return checksum
 
 
-OGG_TABLE = _ogg_table()
+OGG_TABLE = [_eight_bits_on(byte << 24) for byte in range(256)]
 
 
 def _correct_ogg_checksums(data: bytearray) -> None:

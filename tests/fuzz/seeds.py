@@ -1,14 +1,11 @@
 """Small sound files and model files, to be damaged."""
 
-from pathlib import Path
+from collections import defaultdict
 
 import av
 import numpy as np
 
-from modeling_unet_svs.audio.writing import AudioWriter
-from train.checkpoints import save_model
-
-from ..conftest import make_model, noise, small_config
+from ..conftest import noise, write_song
 
 MODEL_FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
 TAGS = {"title": "Für Elise", "artist": "../../etc/passwd", "comment": "日本\n🎤"}
@@ -36,15 +33,12 @@ MADE_WITH_FFMPEG = {
 AUDIO_KINDS = ("wav", "flac", "mp3", "m4a", "mp4", *MADE_WITH_FFMPEG)
 
 
-def make_seeds(folder: Path) -> dict[str, list[bytes]]:
+def make_seeds(folder) -> dict[str, list[bytes]]:
     """Sound files of each kind, of a quarter of a second."""
-    seeds: dict[str, list[bytes]] = {}
+    seeds = defaultdict(list)
     for kind in ("wav", "flac", "mp3", "m4a"):
-        seeds[kind] = []
         for channels, subtype in ((1, "16"), (2, "24"), (2, "float")):
-            path = folder / f"seed.{kind}"
-            with AudioWriter(path, 44_100, channels, subtype=subtype, tags=TAGS) as writer:
-                writer.write(noise(channels, 11_025))
+            path = write_song(folder / f"seed.{kind}", noise(channels, 11_025), subtype=subtype, tags=TAGS)
             seeds[kind].append(path.read_bytes())
     for kind, (container, codec, rate, sample_format) in MADE_WITH_FFMPEG.items():
         seeds[kind] = [encoded(folder / f"seed.{kind}", container, codec, rate, sample_format)]
@@ -52,14 +46,7 @@ def make_seeds(folder: Path) -> dict[str, list[bytes]]:
     return seeds
 
 
-def make_checkpoint(folder: Path) -> None:
-    """A tiny model's folder."""
-    save_model(make_model(small_config(hidden_sizes=(2, 4, 4), num_frames=16, context_frames=4)), folder)
-
-
-def encoded(
-    path: Path, container: str, codec: str, rate: int, sample_format: str, seconds: float = 0.25, video: bool = False
-) -> bytes:
+def encoded(path, container: str, codec: str, rate: int, sample_format: str, seconds=0.25, video=False) -> bytes:
     """Makes a stereo file of noise, with FFmpeg's names, and gives its bytes."""
     # Or some containers would have a random number in them, and each run other files.
     with av.open(str(path), "w", format=container, container_options={"fflags": "bitexact"}) as opened:

@@ -4,7 +4,7 @@ import functools
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -58,22 +58,17 @@ def load_model(path: Path, checkpoint: Path) -> None:
     shutil.copytree(checkpoint, folder)
     shutil.copyfile(path, folder / path.name)
     if path.name == "preprocessor_config.json":
-        if isinstance(_json(path), dict):  # of anything else, the library says what it wants
-            UNetSVSFeatureExtractor.from_pretrained(folder)([np.zeros(1000, dtype=np.float32)])
+        with suppress(ValueError):
+            if not isinstance(json.loads(path.read_bytes()), dict):
+                return  # the library says what it wants
+        UNetSVSFeatureExtractor.from_pretrained(folder)([np.zeros(1000, dtype=np.float32)])
         return
     model = load_checkpoint(folder)
     assert set(model.separate(np.zeros(2000, dtype=np.float32), 16_000)) == set(model.config.stems)
 
 
-def _json(path: Path) -> object:
-    try:
-        return json.loads(path.read_bytes())
-    except ValueError:
-        return {}
-
-
 _model = functools.cache(load_checkpoint)
-TARGETS: dict[str, Callable[[Path, Path], None]] = {
+TARGETS = {
     **{f"{kind}, decoded": decode for kind in AUDIO_KINDS},
     "song, separated": separate,
     "song, uploaded": check_upload,
@@ -90,15 +85,12 @@ def outcome_of(kind: str, path: Path, checkpoint: Path) -> tuple[str, str]:
         TARGETS[kind](path, checkpoint)
     except refusals as error:
         said = str(error)
-        expected = (AudioFileError, SongError) if "," in kind else refusals
-        if "uploaded" in kind:
-            expected = SongError
+        expected = {"song, uploaded": SongError}.get(kind, (AudioFileError, SongError) if "," in kind else refusals)
         # A file with a NaN is refused by the stream.
         is_expected = isinstance(error, expected) or "separated" in kind
         if not is_expected or (isinstance(error, UnicodeError) and not is_librarys):
             raise
-        assert is_librarys or (said and "\n" not in said and len(said) <= LONGEST_LINE), (
-            f"no short line: {said[:2000]!r}"
-        )
+        is_short = said and "\n" not in said and len(said) <= LONGEST_LINE
+        assert is_librarys or is_short, f"no short line: {said[:2000]!r}"
         return REFUSED, said
     return READ, ""

@@ -7,17 +7,19 @@ import multiprocessing
 import os
 import random
 import resource
-import shutil
 import signal
 import tempfile
 import time
 import traceback
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from itertools import cycle, islice
 from pathlib import Path
 
+from train.checkpoints import save_model
+
+from ..conftest import make_model, small_config
 from .mutations import mutate, mutate_json, mutate_safetensors
-from .seeds import MODEL_FILES, make_checkpoint, make_seeds
+from .seeds import MODEL_FILES, make_seeds
 from .targets import TARGETS, outcome_of
 
 CRASH, HANG, TRACEBACK, MEMORY = "crash", "hang", "traceback", "memory over bound"
@@ -37,8 +39,8 @@ class Corpus:
 
     @classmethod
     def make(cls, folder: Path):
-        """Makes them in a folder."""
-        make_checkpoint(folder / "checkpoint")
+        tiny = small_config(hidden_sizes=(2, 4, 4), num_frames=16, context_frames=4)
+        save_model(make_model(tiny), folder / "checkpoint")
         return cls(make_seeds(folder), folder / "checkpoint")
 
     def mutated(self, kind: str, number: int) -> bytes:
@@ -58,15 +60,15 @@ class Worker:
     # A fork of a process whose threads have computed crashes in what comes next.
     def __init__(self, corpus: Corpus, start_method: str = "spawn"):
         self.corpus, self._context = corpus, multiprocessing.get_context(start_method)
-        self._folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
-        self._process: multiprocessing.Process | None = None
+        self._folder = tempfile.TemporaryDirectory(prefix="fuzz-", ignore_cleanup_errors=True)
+        self._process = None
 
     def __enter__(self):
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, *exception) -> None:
         self._stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.cleanup()
 
     def give(self, kind: str, data: bytes) -> tuple[str, str, float]:
         """The outcome of a file, what was said of it, and the seconds it took."""
@@ -91,7 +93,8 @@ class Worker:
 
     def _start(self) -> None:
         self._connection, other = self._context.Pipe()
-        self._process = self._context.Process(target=_serve, args=(other, self.corpus, self._folder), daemon=True)
+        arguments = (other, self.corpus, Path(self._folder.name))
+        self._process = self._context.Process(target=_serve, args=arguments, daemon=True)
         self._process.start()
         other.close()
 
@@ -103,7 +106,7 @@ class Worker:
             self._process = None
 
 
-def _serve(connection: Connection, corpus: Corpus, folder: Path) -> None:
+def _serve(connection, corpus: Corpus, folder: Path) -> None:
     limit = _status("VmSize") + ADDRESS_SPACE
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -118,7 +121,8 @@ def _serve(connection: Connection, corpus: Corpus, folder: Path) -> None:
         path.write_bytes(data)
         used = math.ceil(sum(os.times()[:2]))
         resource.setrlimit(resource.RLIMIT_CPU, (used + SECONDS_PER_FILE, resource.RLIM_INFINITY))
-        _forget_peak()
+        with contextlib.suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")  # forgets the peak
         before = _status("VmRSS")
         try:
             answer = outcome_of(kind, path, corpus.checkpoint)
@@ -132,18 +136,9 @@ def _serve(connection: Connection, corpus: Corpus, folder: Path) -> None:
 
 def _status(name: str) -> int:
     """A figure of this process's memory in bytes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(name):
-            return int(line.split()[1]) << 10
-    raise ValueError(name)
-
-
-def _forget_peak() -> None:
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
+    return int(Path("/proc/self/status").read_text().split(f"{name}:")[1].split()[0]) << 10
 
 
 def kinds_in_turn(num_files: int) -> list[str]:
     """As many files' kinds as are asked for, evenly."""
-    kinds = list(TARGETS)
-    return [kinds[number % len(kinds)] for number in range(num_files)]
+    return list(islice(cycle(TARGETS), num_files))
