@@ -1,69 +1,62 @@
 """Songs are decoded once, whatever happens in between."""
 
 import multiprocessing
-import os
 import resource
 import shutil
 import signal
 import time
-from collections.abc import Callable
-from pathlib import Path
+from unittest.mock import Mock
 
 import datasets
 import numpy as np
 import pytest
 
 from train.data import cache as decoded_cache
-from train.data.cache import DecodedSong, decode_songs, open_stem
+from train.data.cache import decode_songs, open_stem
 from train.data.folders import load_mir1k, load_musdb18, load_song_collection
 
-from . import hub_data_sets as hub
-from .conftest import write_song
-from .data_sets import RATE, TRAIN_SONGS, make_musdb18_hq, make_song_folders, stems_of
+from . import data_sets
+from .conftest import raises_one_line, write_song
+from .data_sets import RATE, TRAIN_SONGS, backing_of, make_musdb18_hq, make_song_folders, stems_of
 
 
 @pytest.fixture
-def decoded_stems(monkeypatch) -> list[str]:
-    """Names of the stems that are decoded in a test."""
-    names = []
-    decode = decoded_cache.decode_stem
-
-    def noted(song, stem):
-        names.append(f"{song.name} {stem}")
-        return decode(song, stem)
-
-    monkeypatch.setattr(decoded_cache, "decode_stem", noted)
-    return names
+def decoding(monkeypatch) -> Mock:
+    """Notes which stems are decoded in a test."""
+    noting = Mock(wraps=decoded_cache.decode_stem)
+    monkeypatch.setattr(decoded_cache, "decode_stem", noting)
+    return noting
 
 
-def in_another_process(decode: Callable[[], None]) -> multiprocessing.Process:
+def in_another_process(decode) -> multiprocessing.Process:
     """A real process, which has all modules already. Nothing is resampled in it: PyTorch's threads do not survive."""
     process = multiprocessing.get_context("fork").Process(target=decode)
     process.start()
     return process
 
 
-def decode_musdb18(root: Path, cache: Path) -> list[DecodedSong]:
+def decode_musdb18(root, cache):
     return decode_songs(load_musdb18(root / "musdb18", "train"), cache, RATE, 2)
 
 
-def test_songs_are_decoded_once_and_again_when_they_or_the_settings_change(training_root, tmp_path, decoded_stems):
+def test_songs_are_decoded_once_and_again_when_they_or_the_settings_change(training_root, tmp_path, decoding):
     shutil.copytree(training_root / "mir-1k", tmp_path / "mir-1k")
     songs = load_mir1k(tmp_path / "mir-1k", "train")
     before = decode_songs(songs, tmp_path / "cache", 16_000, 1)
     assert decode_songs(songs, tmp_path / "cache", 16_000, 1) == before
-    assert len(decoded_stems) == len(list((tmp_path / "cache").glob("*.npy"))) == 4
+    assert decoding.call_count == len(list((tmp_path / "cache").glob("*.npy"))) == 4
     path = tmp_path / "mir-1k" / "amy_1_02.wav"
     status, content = path.stat(), bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1  # one bit, in the middle, at the same size
     path.write_bytes(content)
     assert path.stat().st_size == status.st_size
     after = decode_songs(songs, tmp_path / "cache", 16_000, 1)
-    assert decoded_stems[4:] == ["amy_1_02 accompaniment", "amy_1_02 vocals"]
+    again = [(song.name, stem) for song, stem in (call.args for call in decoding.mock_calls[4:])]
+    assert again == [("amy_1_02", "accompaniment"), ("amy_1_02", "vocals")]
     assert after[0] == before[0]
     assert not set(after[1].stems.values()) & set(before[1].stems.values())
     decode_songs(songs, tmp_path / "cache", 8_000, 1)
-    assert len(decoded_stems) == len(list((tmp_path / "cache").glob("*.npy"))) == 10
+    assert decoding.call_count == len(list((tmp_path / "cache").glob("*.npy"))) == 10
 
 
 @pytest.mark.faults
@@ -83,41 +76,30 @@ def test_a_killed_call_leaves_no_half_file_and_the_next_one_goes_on(training_roo
     assert {path: path.stat().st_mtime_ns for path in survivors} == survivors
 
 
-def test_what_a_killed_call_left_of_a_file_is_removed(training_root, tmp_path):
+def test_progress_is_said_and_what_a_killed_call_left_of_a_file_is_removed(training_root, tmp_path, caplog, capsys):
     songs = decode_musdb18(training_root, tmp_path / "whole")
+    assert "Decoding: 100%" in capsys.readouterr().err
+    assert not caplog.records
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / f".{songs[0].stems['vocals'].name}.1.partial").write_bytes(b"left behind")
     decode_musdb18(training_root, tmp_path / "cache")
     assert not list((tmp_path / "cache").glob("*.partial"))
 
 
-def test_two_processes_that_start_together_decode_each_stem_once(training_root, tmp_path, monkeypatch):
+def test_two_processes_that_start_together_decode_each_stem_once(training_root, tmp_path, decoding):
+    results = multiprocessing.get_context("fork").SimpleQueue()
+
     def decode():
-        decode_stem = decoded_cache.decode_stem
-
-        def noted(song, stem):
-            with open(tmp_path / f"decoded by {os.getpid()}", "a") as file:
-                file.write(f"{song.name} {stem}\n")
-            return decode_stem(song, stem)
-
-        decoded_cache.decode_stem = noted
-        songs = decode_musdb18(training_root, tmp_path / "cache")
-        (tmp_path / f"songs of {os.getpid()}").write_text(repr(songs))
+        songs = decode_musdb18(training_root, tmp_path)
+        results.put((repr(songs), [(song.name, stem) for song, stem in (call.args for call in decoding.mock_calls)]))
 
     processes = [in_another_process(decode) for _ in range(2)]
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0, 0]
-    decoded = [line for file in tmp_path.glob("decoded by *") for line in file.read_text().splitlines()]
-    assert len(decoded) == len(set(decoded)) == 12
-    first, second = [file.read_text() for file in tmp_path.glob("songs of *")]
+    (first, decoded), (second, more) = results.get(), results.get()
+    assert len(decoded + more) == len({*decoded, *more}) == 12
     assert first == second
-
-
-def test_progress_is_said(training_root, tmp_path, caplog, capsys):
-    decode_musdb18(training_root, tmp_path)
-    assert "Decoding: 100%" in capsys.readouterr().err
-    assert not caplog.records
 
 
 @pytest.mark.faults
@@ -145,32 +127,27 @@ def test_a_folder_that_cannot_be_written_to_is_named(training_root, tmp_path):
         decode_songs(load_mir1k(training_root / "mir-1k", "train"), tmp_path / "file" / "cache", 16_000, 1)
 
 
-def broken(folder: Path, how: str) -> str:
-    """Breaks one stem of a song; returns what the error says."""
-    path = folder / "train" / TRAIN_SONGS[1] / "bass.wav"
-    bass = stems_of(TRAIN_SONGS[1])["bass"]
+BROKEN = {
+    "NaN": "bass.wav: has samples that are NaN or infinite",
+    "shorter": "'Somebody - Two' differ in length.*bass 0.45 s",
+    "differently sampled": "'Somebody - Two': .*bass.wav has 48000 Hz where the other stems have 44100 Hz",
+    "no audio": "bass.wav: is not an audio file",
+}
+
+
+@pytest.mark.parametrize(("how", "said"), BROKEN.items())
+def test_a_broken_song_is_named_or_left_out(tmp_path, how, said, caplog):
+    path = make_musdb18_hq(tmp_path / "data") / "train" / TRAIN_SONGS[1] / "bass.wav"
+    bass = stems_of(TRAIN_SONGS[1])["bass"][:, : 20_000 if how == "shorter" else None]
+    write_song(path, bass, 48_000 if how == "differently sampled" else RATE, subtype="float")
     if how == "NaN":
-        write_song(path, bass, RATE, subtype="float")
         content = path.read_bytes()
         path.write_bytes(content[:-8] + np.float32(np.nan).tobytes() + content[-4:])
-        return r"bass.wav: has samples that are NaN or infinite"
-    if how == "shorter":
-        write_song(path, bass[:, :20_000], RATE)
-        return r"'Somebody - Two' differ in length.*bass 0.45 s"
-    if how == "differently sampled":
-        write_song(path, bass, 48_000)
-        return r"'Somebody - Two': .*bass.wav has 48000 Hz where the other stems have 44100 Hz"
-    path.write_text("nothing")
-    return r"bass.wav: is not an audio file"
-
-
-@pytest.mark.parametrize("how", ["NaN", "shorter", "differently sampled", "no audio"])
-def test_a_broken_song_is_named_or_left_out(tmp_path, how, caplog):
-    said = broken(make_musdb18_hq(tmp_path / "data"), how)
+    if how == "no audio":
+        path.write_text("nothing")
     songs = load_musdb18(tmp_path / "data", "train")
-    with pytest.raises(ValueError, match=said) as error:
+    with raises_one_line(said):
         decode_songs(songs, tmp_path / "cache", 16_000, 2)
-    assert "\n" not in str(error.value)
     kept = decode_songs(songs, tmp_path / "cache", 16_000, 2, skip_broken_songs=True)
     assert sorted(song.name for song in kept) == sorted({*TRAIN_SONGS} - {TRAIN_SONGS[1]})
     assert "left out: " in caplog.text
@@ -194,18 +171,16 @@ def test_an_accompaniment_that_is_a_difference_is_decoded_to_it(tmp_path):
     found = sum(load_song_collection(make_song_folders(tmp_path / "data")).values(), [])
     (song,) = decode_songs([song for song in found if song.name == TRAIN_SONGS[1]], tmp_path / "cache", RATE, 2)
     assert list(song.stems) == ["accompaniment", "vocals"]
-    wanted = stems_of(TRAIN_SONGS[1])
-    backing = wanted["drums"] + wanted["bass"] + wanted["other"]
-    assert np.allclose(song.stem("accompaniment"), backing, atol=2e-3)
+    assert np.allclose(song.stem("accompaniment"), backing_of(stems_of(TRAIN_SONGS[1])), atol=2e-3)
 
 
-def test_audio_inside_a_data_set_is_decoded_as_the_same_files_are(tmp_path, monkeypatch, decoded_stems):
+def test_audio_inside_a_data_set_is_decoded_as_the_same_files_are(tmp_path, monkeypatch, decoding):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hub-cache")
-    songs = load_song_collection(hub.make_columns(tmp_path / "hub"))["train"]
+    songs = load_song_collection(data_sets.make_columns(tmp_path / "hub"))["train"]
     decoded = decode_songs(songs, tmp_path / "cache", 16_000, 2)
-    assert len(decoded_stems) == len(list((tmp_path / "cache").glob("*.npy"))) == 12
+    assert decoding.call_count == len(list((tmp_path / "cache").glob("*.npy"))) == 12
     assert decode_songs(songs, tmp_path / "cache", 16_000, 2) == decoded
-    assert len(decoded_stems) == 12
+    assert decoding.call_count == 12
     folders = load_musdb18(make_musdb18_hq(tmp_path / "folders"), "train")
     of_files = {song.name: song for song in decode_songs(folders, tmp_path / "cache", 16_000, 2)}
     for song in decoded:

@@ -16,8 +16,7 @@ from modeling_unet_svs.command.cli import main
 from modeling_unet_svs.onnx.export import export_onnx
 
 from .conftest import ROOT, noise, run, write_song
-from .data_sets import make_mir1k, make_musdb18, make_song_folders
-from .hub_data_sets import write_parquet
+from .data_sets import make_mir1k, make_musdb18, make_song_folders, write_parquet
 from .speech_models import make_wavlm, make_whisper
 
 README = (ROOT / "README.md").read_text()

@@ -18,14 +18,6 @@ def root(training_root):
     return training_root
 
 
-@pytest.mark.parametrize("layout", ["musdb18", "musdb18-hq"])
-def test_musdb18_has_one_row_for_each_song_and_the_standard_songs_validate(root, layout):
-    train, validation, test = (load_musdb18(root / layout, split) for split in ("train", "validation", "test"))
-    assert names_of(train) == sorted(TRAIN_SONGS)
-    assert names_of(validation) == [MUSDB18_VALIDATION[0]]
-    assert names_of(test) == ["Nobody - Four"]
-
-
 def test_there_are_14_validation_songs_and_none_of_them_is_trained_on(musdb_dir):
     names = {split: set(names_of(load_musdb18(musdb_dir, split))) for split in ("train", "validation", "test")}
     assert {split: len(songs) for split, songs in names.items()} == {"train": 80, "validation": 14, "test": 50}
@@ -34,14 +26,16 @@ def test_there_are_14_validation_songs_and_none_of_them_is_trained_on(musdb_dir)
 
 
 @pytest.mark.parametrize("layout", ["musdb18", "musdb18-hq"])
-def test_stems_are_decoded_to_what_they_are(root, layout, tmp_path):
+def test_musdb18_has_its_songs_in_their_splits_and_stems_are_decoded_to_what_they_are(root, layout, tmp_path):
+    names = [names_of(load_musdb18(root / layout, split)) for split in ("train", "validation", "test")]
+    assert names == [sorted(TRAIN_SONGS), [MUSDB18_VALIDATION[0]], ["Nobody - Four"]]
     for song in decode_songs(load_musdb18(root / layout, "train"), tmp_path, RATE, 2):
-        expected = stems_of(song.name)
         assert abs(song.num_samples - RATE) <= 1024
         for name in song.stems:
             is_exact = layout == "musdb18-hq" or name == "vocals"
             # AAC does not keep noise as it was; a wav file does.
-            assert error_of(song.stem(name).astype(np.float32), expected[name]) < (1e-4 if is_exact else 0.5)
+            error = error_of(song.stem(name).astype(np.float32), stems_of(song.name)[name])
+            assert error < (1e-4 if is_exact else 0.5)
 
 
 def test_mir1k_has_the_voice_on_the_right_and_ends_at_8_khz(root, tmp_path):
@@ -53,14 +47,12 @@ def test_mir1k_has_the_voice_on_the_right_and_ends_at_8_khz(root, tmp_path):
         expected = stems_of(song.name, 32_000)
         for name in song.stems:
             stem = song.stem(name).astype(np.float32)
-            wanted = expected["vocals" if name == "vocals" else "other"][0]
             assert stem.shape == (2, 32_000)
-            assert np.abs(stem - wanted).max() < 1e-3
+            assert np.abs(stem - expected["vocals" if name == "vocals" else "other"][0]).max() < 1e-3
 
 
 def test_instrumentals_are_found_in_all_subfolders(root):
-    songs = load_instrumentals(root / "instrumentals")
-    assert names_of(songs) == ["game/theme.ogg", "march.mp3"]
+    assert names_of(load_instrumentals(root / "instrumentals")) == ["game/theme.ogg", "march.mp3"]
 
 
 def test_folders_that_are_no_data_set_say_what_is_needed(tmp_path):
@@ -82,9 +74,16 @@ def songs(root, tmp_path_factory) -> list[DecodedSong]:
     return decode_songs(found, tmp_path_factory.mktemp("cache"), 16_000, 2)
 
 
-def mixes(songs, seed: int = 0, sources: tuple[str, ...] = ("vocals",), **mixing) -> RandomMixes:
+BOTH = ("vocals", "accompaniment")
+
+
+def mixes(songs, seed=0, sources=BOTH, **mixing) -> RandomMixes:
     mixer = Mixer(songs, small_config(sources=sources, residual=None), MixingArguments(**mixing))
     return RandomMixes(mixer, num_examples=100, seed=seed)
+
+
+def examples_of(mixed: RandomMixes, number: int) -> list[dict[str, torch.Tensor]]:
+    return [mixed[index] for index in range(number)]
 
 
 def test_an_example_depends_on_seed_and_index_alone(songs):
@@ -96,9 +95,7 @@ def test_an_example_depends_on_seed_and_index_alone(songs):
 
 
 def test_an_example_is_a_patch_long_and_the_labels_add_up_to_the_mixture(songs):
-    examples = mixes(songs, sources=("vocals", "accompaniment"))
-    for index in range(40):
-        example = examples[index]
+    for example in examples_of(mixes(songs), 40):
         assert example["labels"].shape == (2, 2, small_config().patch_samples)
         assert torch.allclose(example["labels"].sum(0), example["input_values"], atol=1e-6)
         assert all(value.isfinite().all() for value in example.values())
@@ -112,14 +109,13 @@ def test_labels_count_up_to_the_band_that_the_voice_was_recorded_in(songs):
 
 def test_voices_over_other_music_are_at_the_levels_asked_for(songs):
     levels = {"min_vocals_level": 2.0, "max_vocals_level": 3.0, "no_vocals_share": 0.0, "coherent_share": 0.0}
-    examples = mixes(songs, sources=("vocals", "accompaniment"), mir1k_share=1.0, **levels)
-    for index in range(20):
-        vocals, accompaniment = examples[index]["labels"].square().mean(dim=(1, 2))
+    for example in examples_of(mixes(songs, mir1k_share=1.0, **levels), 20):
+        vocals, accompaniment = example["labels"].square().mean(dim=(1, 2))
         assert 1.9 < 10 * torch.log10(vocals / accompaniment) < 3.1
 
 
 def test_a_share_of_the_examples_has_no_voice(songs):
-    silent = [not mixes(songs, no_vocals_share=share)[0]["labels"].any() for share in (0.0, 1.0)]
+    silent = [not mixes(songs, sources=("vocals",), no_vocals_share=share)[0]["labels"].any() for share in (0.0, 1.0)]
     assert silent == [False, True]
 
 
@@ -127,7 +123,7 @@ def test_coherent_examples_are_of_one_song(songs):
     """MIR-1K alone, nothing changed: the mixture is a stretch of a clip, voice and backing at one time."""
     mir1k = [song for song in songs if song.name == "amy_1_01"]
     levels = {"coherent_share": 1.0, "speed_share": 0.0, "no_vocals_share": 0.0}
-    example = mixes(mir1k, sources=("vocals", "accompaniment"), **levels)[3]
+    example = mixes(mir1k, **levels)[3]
     vocals, accompaniment = (stem[0].numpy() for stem in example["labels"])
     clip = {name: mir1k[0].stem(name)[0].astype(np.float32) for name in ("vocals", "accompaniment")}
     energy = np.convolve(np.square(clip["accompaniment"]), np.ones(len(accompaniment)), "valid")
@@ -145,31 +141,24 @@ def test_songs_without_a_voice_cannot_be_trained_on(songs):
 
 
 def test_augmentations_are_for_a_share_of_the_stems(songs):
-    plain, changed = (mixes(songs, panning_share=share) for share in (0.0, 0.3))
-    labels = [(plain[index]["labels"], changed[index]["labels"]) for index in range(60)]
-    assert 5 < sum(not torch.equal(one, other) for one, other in labels) < 35
+    plain, changed = (examples_of(mixes(songs, sources=("vocals",), panning_share=share), 60) for share in (0.0, 0.3))
+    assert 5 < sum(not torch.equal(one["labels"], other["labels"]) for one, other in zip(plain, changed)) < 35
 
 
 def test_augmentations_are_off_unless_asked_for(songs):
     """And they leave the labels adding up to the mixture."""
-    plain, changed, off = (
-        mixes(songs, sources=("vocals", "accompaniment"), **share)
-        for share in ({}, {"panning_share": 1.0}, {"panning_share": 0.0})
-    )
-    for index in range(6):
-        example = changed[index]
-        assert example["labels"].shape == plain[index]["labels"].shape
-        assert torch.allclose(example["labels"].sum(0), example["input_values"], atol=1e-5)
-        assert torch.equal(off[index]["input_values"], plain[index]["input_values"])
-        assert not torch.equal(example["input_values"], plain[index]["input_values"])
+    shares = ({}, {"panning_share": 1.0}, {"panning_share": 0.0})
+    for plain, changed, off in zip(*(examples_of(mixes(songs, **share), 6) for share in shares)):
+        assert changed["labels"].shape == plain["labels"].shape
+        assert torch.allclose(changed["labels"].sum(0), changed["input_values"], atol=1e-5)
+        assert torch.equal(off["input_values"], plain["input_values"])
+        assert not torch.equal(changed["input_values"], plain["input_values"])
 
 
 def test_songs_with_different_stems_are_mixed(root, tmp_path):
     found = sum(load_song_collection(make_song_folders(tmp_path / "folders")).values(), [])
     decoded = decode_songs(found + load_musdb18(root / "musdb18", "train"), tmp_path / "cache", 16_000, 2)
-    examples = mixes(decoded, sources=("vocals", "accompaniment"), coherent_share=0.0)
-    for index in range(20):
-        example = examples[index]
+    for example in examples_of(mixes(decoded, coherent_share=0.0), 20):
         assert example["labels"][1].any()
         assert torch.allclose(example["labels"].sum(0), example["input_values"], atol=1e-6)
     with pytest.raises(ValueError, match="'drums' needs songs with that stem, which 'Somebody - "):
