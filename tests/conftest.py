@@ -7,6 +7,7 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -20,7 +21,6 @@ from train.checkpoints import save_model
 from . import library_suites
 
 ROOT = Path(__file__).resolve().parent.parent
-DATA = ROOT.parent / "shared" / "data"
 
 settings.register_profile("default", deadline=None, max_examples=25, derandomize=True, print_blob=True)
 settings.load_profile("default")
@@ -98,7 +98,7 @@ def command(tmp_path, monkeypatch, capfd):
 
 
 @contextmanager
-def raises_one_line(said: str, error: type[Exception] = ValueError):
+def raises_one_line(said: str | None = None, error: type[Exception] = ValueError):
     """An error whose message matches and is a single line."""
     with pytest.raises(error, match=said) as raised:
         yield raised
@@ -125,6 +125,27 @@ def write_song(path: Path, waveform: np.ndarray, sampling_rate: int = 44_100, **
     return path
 
 
+@pytest.fixture(scope="session")
+def bad_files(tmp_path_factory) -> Path:
+    """A folder of files that cannot be read."""
+    folder = tmp_path_factory.mktemp("bad")
+    (folder / "folder").mkdir()
+    (folder / "empty.wav").write_bytes(b"")
+    (folder / "text.mp3").write_text("I am no song\n" * 1000)
+    (folder / "playlist.mp3").write_text(f"ffconcat version 1.0\nfile {folder / 'text.mp3'}\n")
+    write_song(folder / "zero.wav", np.zeros((1, 0), dtype=np.float32))
+    whole = write_song(folder / "damaged.flac", noise(2, 200_000)).read_bytes()
+    (folder / "damaged.flac").write_bytes(whole[:50_000] + bytes(5_000) + whole[55_000:])
+    for format in ("mp3", "flac", "wav"):
+        song = write_song(folder / f"truncated.{format}", noise(2, 200_000))
+        os.truncate(song, song.stat().st_size // 2)
+    with av.open(str(folder / "silent film.mp4"), "w") as film:
+        pictures = film.add_stream("mpeg4", rate=10)
+        pictures.width = pictures.height = 64
+        film.mux([*pictures.encode(av.VideoFrame(64, 64, "yuv420p")), *pictures.encode(None)])
+    return folder
+
+
 def run(*arguments: str | Path, env: dict[str, str] | None = None, cwd: Path = ROOT) -> subprocess.CompletedProcess:
     """Runs a command with this Python's folder first on the path."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
@@ -134,7 +155,7 @@ def run(*arguments: str | Path, env: dict[str, str] | None = None, cwd: Path = R
 
 
 def _data(variable: str, folder: str) -> Path:
-    path = Path(os.environ.get(variable, DATA / folder))
+    path = Path(os.environ.get(variable, ROOT.parent / "shared" / "data" / folder))
     if not path.is_dir():
         pytest.skip(f"{variable} is not set and {folder} is not beside the repository")
     return path

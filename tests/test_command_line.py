@@ -18,7 +18,6 @@ import pytest
 from modeling_unet_svs.audio_reading import AudioReader, read_audio
 
 from .conftest import noise, run, write_song
-from .test_audio_files import make_bad_files
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 PROGRAM = Path(sys.executable).parent / "unet-svs"
@@ -47,12 +46,14 @@ def assert_one_line(stderr: str, *parts: str) -> None:
 
 
 @pytest.mark.parametrize("subtype", ["16", "24", "float"])
-@pytest.mark.parametrize(("rate", "channels"), [(44_100, 2), (48_000, 1), (8_000, 3)])
-def test_stems_have_the_songs_length_rate_channels_and_depth_and_add_up_to_it(
-    unet_svs, tmp_path, subtype, rate, channels
-):
+@pytest.mark.parametrize(
+    ("rate", "channels", "options"),
+    [(44_100, 2, []), (48_000, 1, ["--dtype", "bfloat16"]), (8_000, 3, ["--dtype", "float32"])],
+)
+def test_stems_are_as_the_song_is_and_add_up_to_it(unet_svs, tmp_path, subtype, rate, channels, options):
+    """In length, rate, channels and depth, and in any precision."""
     mixture, _ = read_audio(write_song(tmp_path / "song.wav", noise(channels, 70_001), rate, subtype=subtype))
-    paths = unet_svs("song.wav").out.split()
+    paths = unet_svs("song.wav", *options).out.split()
     assert paths == ["separated/song/vocals.wav", "separated/song/accompaniment.wav"]
     stems = stems_of("song")
     assert np.abs(sum(stems.values()) - mixture).max() <= {"16": 2.0**-15, "24": 1e-5, "float": 1e-5}[subtype]
@@ -71,11 +72,6 @@ def test_every_format_goes_in_and_comes_out_with_the_songs_tags(unet_svs, tmp_pa
         assert stem.shape == (2, 60_001)
         with AudioReader(f"separated/song/{name}.{format}") as reader:
             assert tags.items() <= reader.info.tags.items()
-
-
-def test_one_stem_alone(unet_svs, song):
-    unet_svs(song, "--stem", "vocals", "--output-dir", "here")
-    assert os.listdir("here/song") == ["vocals.wav"]
 
 
 def test_the_files_of_a_folder_keep_their_places(unet_svs, tmp_path):
@@ -98,12 +94,14 @@ def test_what_is_there_stays_there(unet_svs, song):
     assert read_audio(vocals)[0].shape == (2, 9_000)
 
 
-def test_songs_come_from_a_list(unet_svs, tmp_path):
+def test_one_stem_alone_of_songs_from_a_list(unet_svs, tmp_path):
     for name in ("a.wav", "music/ü b.flac"):
         write_song(tmp_path / name, noise(1, 9_000))
     (tmp_path / "list.txt").write_bytes("a.wav\r\n\nmusic/ü b.flac\n".encode())
-    said = unet_svs("--files-from", "list.txt", "--stem", "vocals", "--report", "reports/all.jsonl")
-    assert said.out.splitlines() == ["separated/a/vocals.wav", "separated/ü b/vocals.wav"]
+    options = ("--stem", "vocals", "--output-dir", "here", "--report", "reports/all.jsonl")
+    said = unet_svs("--files-from", "list.txt", *options).out
+    assert said.splitlines() == ["here/a/vocals.wav", "here/ü b/vocals.wav"]
+    assert os.listdir("here/a") == ["vocals.wav"]
     assert len(Path("reports/all.jsonl").read_text().splitlines()) == 2
 
 
@@ -121,58 +119,54 @@ def test_where_it_would_clip_both_stems_are_scaled_by_the_same_factor(unet_svs, 
     assert np.abs(sum(stems_of("loud").values()) - mixture).max() <= 1e-5
 
 
-def test_a_broken_song_is_told_and_the_others_go_on(unet_svs, tmp_path, song):
-    bad = make_bad_files(tmp_path / "bad")
+def test_a_broken_song_is_told_and_the_others_go_on(unet_svs, tmp_path, song, bad_files):
     names = ("missing.wav", "text.mp3", "truncated.mp3", "zero.wav", "silent film.mp4", "damaged.flac")
-    lines = unet_svs(*(bad / name for name in names), song, exits=FAILED).err.strip().splitlines()
+    lines = unet_svs(*(bad_files / name for name in names), song, exits=FAILED).err.strip().splitlines()
     assert len(lines) == len(names)
-    assert all(line.startswith(f"unet-svs: {bad / name}: ") for line, name in zip(lines, names))
+    assert all(line.startswith(f"unet-svs: {bad_files / name}: ") for line, name in zip(lines, names))
     assert sorted(path.name for path in tmp_path.glob("separated/*/*")) == ["accompaniment.wav", "vocals.wav"]
 
 
-def test_a_folder_without_songs(unet_svs, tmp_path):
-    (tmp_path / "empty").mkdir()
-    assert_one_line(unet_svs("empty", exits=FAILED).err, "empty", "has no audio files in it")
-
-
-def test_two_songs_of_one_name_do_not_overwrite_each_other(unet_svs, tmp_path, song):
-    write_song(tmp_path / "song.flac", noise(1, 9_000))
-    assert_one_line(unet_svs(song, "song.flac", exits=FAILED).err, "song.flac", "stems of song.wav")
-
-
-def test_an_output_folder_that_cannot_be_written(unet_svs, song):
-    Path("file").write_text("no folder")
-    said = unet_svs(song, "--output-dir", "file/separated", exits=USAGE).err
-    assert_one_line(said, "--output-dir file/separated")
-    assert Path("file").read_text() == "no folder"
-
-
 @pytest.mark.parametrize(
-    ("arguments", "part"),
+    ("arguments", "exits", "parts"),
     [
-        (["--stem", "drums"], "--stem drums: use one of vocals, accompaniment, all"),
-        (["--format", "aiff"], "aiff"),
-        (["--subtype", "8"], "8"),
-        (["--batch-size", "0"], "--batch-size"),
-        (["--nonsense"], "--nonsense"),
-        (["--files-from", "no list"], "--files-from no list cannot be read: No such file"),
+        (["empty"], FAILED, ("empty", "has no audio files in it")),
+        (["song.wav", "song.flac"], FAILED, ("song.flac", "stems of song.wav")),  # which would be overwritten
+        (["song.wav", "--output-dir", "file/separated"], USAGE, ("--output-dir file/separated",)),
+        ([], USAGE, ("no songs", "--files-from")),
+        (["-"], USAGE, ("--stem all: standard output takes one of vocals",)),
+        (["-", "song.wav"], USAGE, ("cannot be combined",)),
     ],
 )
+def test_what_cannot_be_done_is_one_line(unet_svs, tmp_path, song, arguments, exits, parts):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("no folder")
+    write_song(tmp_path / "song.flac", noise(1, 9_000))
+    assert_one_line(unet_svs(*arguments, exits=exits).err, *parts)
+    assert (tmp_path / "file").read_text() == "no folder"
+
+
+WRONG = {"--stem drums": "--stem drums: use one of vocals, accompaniment, all", "--format aiff": "aiff"}
+WRONG |= {"--subtype 8": "8", "--batch-size 0": "--batch-size", "--nonsense": "--nonsense"}
+WRONG |= {"--files-from nowhere": "--files-from nowhere cannot be read: No such file"}
+
+
+@pytest.mark.parametrize(("arguments", "part"), WRONG.items())
 def test_wrong_usage_is_told_before_any_work(unet_svs, song, arguments, part):
-    said = unet_svs(song, *arguments, exits=USAGE).err
+    said = unet_svs(song, *arguments.split(), exits=USAGE).err
     assert part in said
     assert "Traceback" not in said
     assert not Path("separated").exists()
 
 
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("nobody/no-such-model", "is neither a local folder nor a model that can be reached on the Hugging Face Hub"),
-        *(("truncated weights", "safetensors"), ("garbage for weights", "safetensors"), ("a pickle", "safetensors")),
-        *(("another kind of model", "bert"), ("an empty folder", "config.json")),
-    ],
-)
+NO_MODELS = {
+    "nobody/no-such-model": "is neither a local folder nor a model that can be reached on the Hugging Face Hub",
+    **dict.fromkeys(("truncated weights", "garbage for weights", "a pickle"), "safetensors"),
+    **{"another kind of model": "bert", "an empty folder": "config.json"},
+}
+
+
+@pytest.mark.parametrize(("name", "said"), NO_MODELS.items())
 def test_a_model_that_cannot_be_loaded_is_one_clear_line(command, checkpoint, song, name, said):
     folder = Path(name)
     if folder.parent == Path():
@@ -210,13 +204,6 @@ def test_a_stem_file_of_musdb18_is_a_song(unet_svs, musdb_dir):
     assert rate == 44_100
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_the_stems_add_up_in_any_precision(unet_svs, tmp_path, dtype):
-    mixture, _ = read_audio(write_song(tmp_path / "song.wav", noise(2, 70_001), subtype="float"))
-    unet_svs("song.wav", "--dtype", dtype)
-    assert np.abs(sum(stems_of("song").values()) - mixture).max() <= 1e-5
-
-
 def pipe(data: bytes, *arguments: str | Path) -> subprocess.CompletedProcess[bytes]:
     command = [PROGRAM, "separate", "-", "--stem", "vocals", *arguments]
     return subprocess.run(command, input=data, capture_output=True, timeout=600)
@@ -235,18 +222,6 @@ def test_a_song_goes_through_standard_input_and_a_stem_comes_out(checkpoint, mod
     vocals, rate = read_audio(tmp_path / "vocals.wav")
     assert rate == 44_100
     assert np.array_equal(vocals, model.separate(mixture, 44_100)["vocals"])
-
-
-@pytest.mark.parametrize(
-    ("arguments", "parts"),
-    [
-        ([], ("no songs", "--files-from")),
-        (["-"], ("--stem all: standard output takes one of vocals",)),
-        (["-", "song.wav"], ("cannot be combined",)),
-    ],
-)
-def test_no_songs_and_standard_output_for_more_than_one_stem_of_one_song(unet_svs, arguments, parts):
-    assert_one_line(unet_svs(*arguments, exits=USAGE).err, *parts)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such terminals")
@@ -287,8 +262,7 @@ def test_an_interrupt_ends_the_wait_for_a_song_that_never_comes(unet_svs, tmp_pa
 
 def test_info_says_what_a_checkpoint_is(command, checkpoint, model):
     said = command("info", checkpoint).out
-    for part in ("vocals, accompaniment", "16000 Hz", f"{model.num_parameters():,}"):
-        assert part in said
+    assert all(part in said for part in ("vocals, accompaniment", "16000 Hz", f"{model.num_parameters():,}"))
 
 
 def test_help_is_help():

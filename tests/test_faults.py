@@ -20,8 +20,7 @@ from unittest.mock import Mock
 import pytest
 
 from modeling_unet_svs.audio import reading_ahead, whole_files, writing
-from modeling_unet_svs.audio.whole_files import replace_text, whole_file, whole_folder
-from modeling_unet_svs.audio.whole_files import whole_files as files_into
+from modeling_unet_svs.audio.whole_files import replace_text, whole_folder
 from modeling_unet_svs.audio.writing import AudioWriter
 from modeling_unet_svs.audio_reading import AudioFileError, AudioReader, read_audio
 from modeling_unet_svs.command import file_separation
@@ -29,7 +28,7 @@ from modeling_unet_svs.command.batch import SeparationOptions, separate_all
 from train.checkpoints import save_model
 
 from .conftest import ROOT, noise, raises_one_line, run, write_song
-from .small_training import arguments, train_here
+from .small_training import refused
 
 RATE = 16_000
 FAILED, INTERRUPTED = 1, 130
@@ -48,16 +47,9 @@ def separate(model, capsys):
     return call
 
 
-@pytest.fixture
-def fails_in_one_line(separate):
-    """Separates a song, which cannot be done; what is said of it has some parts."""
-
-    def call(song: Path, output_dir: Path, *parts: str, format: str = "wav") -> None:
-        failed, (said,) = separate([song], output_dir, format)
-        assert failed == 1
-        assert all(part in said for part in parts)
-
-    return call
+def assert_one_line(failed: int, said: list[str], *parts: str) -> None:
+    (line,) = said
+    assert failed == 1 and all(part in line for part in parts), line
 
 
 @contextmanager
@@ -135,22 +127,21 @@ def test_what_another_program_is_writing_is_left_alone(tmp_path):
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
 def test_files_and_folders_are_replaced_when_they_are_whole_and_not_before(tmp_path, error):
     """A file alone; a folder as a whole; the files of a folder in which others stay."""
-    left = tmp_path / ".folder.of a killed program.partial"
-    left.mkdir()
+    (tmp_path / ".folder.of a killed program.partial").mkdir()
     for name in ("file", "folder/old", "folder/sub/old"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("old")
-    with pytest.raises(error), whole_file(tmp_path / "file") as file:
+    with pytest.raises(error), whole_files.whole_file(tmp_path / "file") as file:
         file.write(b"new")
         raise error
-    for writing_whole in (whole_folder, files_into):
+    for writing_whole in (whole_folder, whole_files.whole_files):
         with pytest.raises(error), writing_whole(tmp_path / "folder") as folder:
             (folder / "new").touch()
             raise error
     assert files_of(tmp_path) == ["file", "folder/old", "folder/sub/old"]
     replace_text(tmp_path / "file", "new")
     assert (tmp_path / "file").read_text() == "new"
-    with files_into(tmp_path / "folder") as folder:
+    with whole_files.whole_files(tmp_path / "folder") as folder:
         (folder / "old").write_text("replaced")
         (folder / "new").touch()
     assert files_of(tmp_path) == ["file", "folder/new", "folder/old", "folder/sub/old"]
@@ -182,9 +173,8 @@ def test_a_link_is_followed_and_a_pipe_or_a_device_is_never_replaced(tmp_path):
 @pytest.mark.parametrize("when", ["separating", "writing"])
 def test_ctrl_c_ends_with_130_and_leaves_nothing(checkpoint, tmp_path, when):
     song = write_song(tmp_path / "song.wav", noise(2, (200 if when == "separating" else 1) * RATE), RATE)
-    output = tmp_path / "out"
+    output, program = tmp_path / "out", SLOW_DISK if when == "writing" else None
     begun = {"separating": output.exists, "writing": lambda: list(output.glob("song/.*.partial"))}
-    program = SLOW_DISK if when == "writing" else None
     with separating(checkpoint, song, output_dir=output, program=program) as process:
         wait_for(begun[when], process)
         process.send_signal(signal.SIGINT)
@@ -231,28 +221,28 @@ def test_ctrl_c_at_any_line_of_what_writes_leaves_no_partial_file(model, tmp_pat
 
 
 @pytest.mark.parametrize("format", ["wav", "flac", "mp3"])
-def test_a_full_disk_is_one_line_and_leaves_no_file(fails_in_one_line, tmp_path, format):
+def test_a_full_disk_is_one_line_and_leaves_no_file(separate, tmp_path, format):
     song = write_song(tmp_path / "song.wav", noise(2, 10 * RATE), RATE)
     with disk_of(tmp_path / "disk", 600) as disk:
-        fails_in_one_line(song, disk / "out", "cannot be written: No space left on device", format=format)
+        assert_one_line(*separate([song], disk / "out", format), "cannot be written: No space left on device")
         assert files_of(disk) == []
 
 
-def test_a_read_only_disk_is_one_line(separate, fails_in_one_line, tmp_path):
+def test_a_read_only_disk_is_one_line(separate, tmp_path):
     song = write_song(tmp_path / "song.wav", noise(2, RATE), RATE)
     with disk_of(tmp_path / "disk", 600) as disk:
         (disk / "out").mkdir()
         assert run("mount", "-o", "remount,ro", disk).returncode == 0
-        fails_in_one_line(song, disk / "out", "cannot be written: Read-only file system")
+        assert_one_line(*separate([song], disk / "out"), "cannot be written: Read-only file system")
         with pytest.raises(ValueError, match="--output-dir .* cannot be made: Read-only file system"):
             separate([song], disk / "new")
 
 
-def test_a_file_where_a_songs_folder_should_be_is_one_line(fails_in_one_line, tmp_path):
+def test_a_file_where_a_songs_folder_should_be_is_one_line(separate, tmp_path):
     song = write_song(tmp_path / "song.wav", noise(2, RATE), RATE)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "song").write_text("mine")
-    fails_in_one_line(song, tmp_path / "out", "out/song", "cannot be written")
+    assert_one_line(*separate([song], tmp_path / "out"), "out/song", "cannot be written")
     assert (tmp_path / "out" / "song").read_text() == "mine"
 
 
@@ -332,7 +322,7 @@ def test_a_decoder_that_hangs_is_one_line_and_the_next_song_goes_on(checkpoint, 
 
 
 @pytest.mark.parametrize("method", ["_open", "blocks"])
-def test_a_decoder_that_hangs_in_training_is_one_line(training_root, tmp_path, monkeypatch, capsys, method):
+def test_a_decoder_that_hangs_in_training_is_one_line(training_root, tmp_path, monkeypatch, method):
     ended, usual = threading.Event(), getattr(AudioReader, method)
 
     def hang(reader, *args):
@@ -342,10 +332,9 @@ def test_a_decoder_that_hangs_in_training_is_one_line(training_root, tmp_path, m
 
     monkeypatch.setattr(AudioReader, method, hang)
     monkeypatch.setattr(reading_ahead, "TIME_LIMIT", 1)
-    assert train_here(*arguments(training_root, tmp_path / "run", "--cache_dir", tmp_path / "cache")) == 2
+    said = refused(training_root, tmp_path / "run", "--cache_dir", tmp_path / "cache")
     ended.set()
-    # It may stand behind the progress bar.
-    (song,) = re.findall(r"train: (.+): cannot be read: nothing came from it for 1 s\.", capsys.readouterr().err)
+    (song,) = re.findall(r"train: (.+): cannot be read: nothing came from it for 1 s\.", said)
     assert Path(song).is_file()
 
 
@@ -359,12 +348,10 @@ def test_a_full_disk_for_standard_input_is_one_line(command, checkpoint, tmp_pat
     assert (said.out, said.err.strip()) == ("", "unet-svs: [Errno 28] No space left on device")
 
 
-def test_a_disk_that_is_full_for_a_checkpoint_is_one_line_and_leaves_none(training_root, tmp_path, capsys):
+def test_a_disk_that_is_full_for_a_checkpoint_is_one_line_and_leaves_none(training_root, tmp_path):
     with disk_of(tmp_path / "disk", 100) as disk:
-        assert train_here(*arguments(training_root, disk / "run")) == 2
-        # It may stand behind the progress bar.
-        said = re.findall(r"train: (\S+) cannot be written to: \S", capsys.readouterr().err)
-        assert said == [str(disk / "run")]
+        said = refused(training_root, disk / "run")
+        assert re.findall(r"train: (\S+) cannot be written to: \S", said) == [str(disk / "run")]
         assert not list(disk.glob("run/checkpoint-*")) and not list(disk.glob("run/*.partial"))
 
 
@@ -415,6 +402,6 @@ def test_a_disk_that_is_full_for_the_demo_is_one_sentence(job, tmp_path):
 
     song = write_song(tmp_path / "song.wav", noise(2, 10 * RATE), RATE)
     with disk_of(tmp_path / "disk", 300) as disk:
-        with raises_one_line("", SongError):
+        with raises_one_line(error=SongError):
             list(job.run(song, disk / "out", "flac"))
         assert files_of(disk) == []

@@ -3,7 +3,7 @@
 import os
 import threading
 from contextlib import closing
-from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modeling_unet_svs.audio.reading_ahead import HangError, in_background
+from modeling_unet_svs.audio.writing import AudioWriter
 from modeling_unet_svs.audio_reading import AudioFileError, read_audio
 from modeling_unet_svs.command.file_separation import separate_file
 
@@ -24,7 +25,7 @@ def no_thread_is_left():
     assert not set(threading.enumerate()) - before
 
 
-def outputs_in(folder: Path, format: str = "wav") -> dict[str, Path]:
+def outputs_in(folder, format="wav"):
     return {name: folder / "new" / f"{name}.{format}" for name in ("vocals", "accompaniment")}
 
 
@@ -72,8 +73,8 @@ def test_what_is_left_before_its_end_is_closed_in_its_own_thread(num_taken):
 
     with closing(in_background(items(), 2)) as ahead:
         assert [next(ahead) for _ in range(num_taken)] == list(range(num_taken))
-    assert len(closed_by) == 1
-    assert closed_by[0] is not threading.current_thread()
+    (thread,) = closed_by
+    assert thread is not threading.current_thread()
 
 
 def test_the_wait_for_an_item_has_a_limit():
@@ -118,17 +119,11 @@ def test_wherever_it_clips_the_whole_song_is_scaled(model, tmp_path, loud_second
 @pytest.mark.parametrize("format", ["wav", "m4a"])
 def test_what_is_broken_off_leaves_nothing_and_ends_at_once(model, tmp_path, error, format):
     song = write_song(tmp_path / "song.wav", noise(2, 2_000_000))
-    heard = []
-
-    def stop(done: int, total: int | None) -> None:
-        heard.append(done)
-        if len(heard) == 2:
-            raise error
-
+    heard = Mock(side_effect=[None, error])
     with pytest.raises(error):
-        separate_file(model, song, outputs_in(tmp_path, format), batch_size=1, progress_callback=stop)
+        separate_file(model, song, outputs_in(tmp_path, format), batch_size=1, progress_callback=heard)
     assert os.listdir(tmp_path) == ["song.wav"]
-    assert len(heard) == 2
+    assert heard.call_count == 2
 
 
 def test_a_song_that_ends_too_early_leaves_nothing(model, tmp_path):
@@ -141,11 +136,7 @@ def test_a_song_that_ends_too_early_leaves_nothing(model, tmp_path):
 
 def test_an_error_of_the_writing_is_told_and_leaves_nothing(model, tmp_path, monkeypatch):
     song = write_song(tmp_path / "song.wav", noise(2, 500_000))
-    monkeypatch.setattr("modeling_unet_svs.command.file_separation.AudioWriter._mux", full_disk)
+    monkeypatch.setattr(AudioWriter, "_mux", Mock(side_effect=OSError(28, "No space left on device")))
     with pytest.raises(AudioFileError, match="vocals.wav: cannot be written: No space left"):
         separate_file(model, song, outputs_in(tmp_path))
     assert os.listdir(tmp_path) == ["song.wav"]
-
-
-def full_disk(writer, frame) -> None:
-    raise OSError(28, "No space left on device")

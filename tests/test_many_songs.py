@@ -105,8 +105,7 @@ def test_only_the_stems_that_are_missing_are_made(separate):
 
 
 def test_stems_within_the_folder_of_the_songs_are_no_songs(separate):
-    first = separate("music", output_dir="music/stems")
-    again = separate("music", output_dir="music/stems")
+    first, again = (separate("music", output_dir="music/stems") for _ in range(2))
     assert [song["input"] for song in first] == [song["input"] for song in again]
 
 

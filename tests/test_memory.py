@@ -1,13 +1,11 @@
 """Memory does not grow with the length of a song: the peak of a child process, at three minutes and at three hours.
 
-The songs are mono of 8 kHz, the lowest rate that MP3 has, so that three hours are soon made, decoded and encoded, and
-almost all of them is silence, which encoders are quick with. All of a song as float32 would still be 345 MB, and as 16
-bits 173 MB, where a tenth of the process is less than 100 MB.
+The songs are mono of 8 kHz, the lowest rate that MP3 has, and almost all silence, so that three hours are soon made.
+All of a song would still be 345 MB as float32 or 173 MB as 16 bits; a tenth of the process is less than 100 MB.
 """
 
 import json
 import sys
-from pathlib import Path
 
 import av
 import numpy as np
@@ -38,15 +36,14 @@ for length in ("short", "long"):
 """
 
 
-def repeat(song: Path, output: Path) -> None:
+def repeat(song, output) -> None:
     """The same compressed packets over and over, which spares the encoding."""
     with av.open(str(song)) as source, av.open(str(output), "w") as target:
         template = source.streams.audio[0]
         stream = target.add_stream_from_template(template)
         packets = [packet for packet in source.demux(template) if packet.size]
-        begun, base = packets[0].pts, packets[0].time_base
-        length = packets[-1].pts + packets[-1].duration - begun
-        times = [packet.pts - begun for packet in packets]
+        base, times = packets[0].time_base, [packet.pts - packets[0].pts for packet in packets]
+        length = times[-1] + packets[-1].duration
         for index in range(REPEATS):
             for packet, time in zip(packets, times):
                 packet.stream, packet.time_base = stream, base
@@ -60,11 +57,9 @@ def peaks(tmp_path_factory) -> dict[tuple[str, str], int]:
     folder = tmp_path_factory.mktemp("memory")
     shape = {"num_channels": 1, "sampling_rate": RATE, "n_fft": 1024, "hop_length": 512, "num_frames": 128}
     save_model(make_model(small_config(**shape, hidden_sizes=(4, 8))), folder / "model")
-    waveform = np.zeros((1, SECONDS * RATE), dtype=np.float32)
-    waveform[:, :RATE] = noise(1, RATE)
+    waveform = np.pad(noise(1, RATE), ((0, 0), (0, (SECONDS - 1) * RATE)))
     for format, _ in CONVERSIONS:
-        song = write_song(folder / f"short.{format}", waveform, RATE)
-        repeat(song, folder / f"long.{format}")
+        repeat(write_song(folder / f"short.{format}", waveform, RATE), folder / f"long.{format}")
     done = run(sys.executable, "-c", CHILD, folder, folder / "model", json.dumps(CONVERSIONS))
     assert done.returncode == 0, done.stderr
     for before, after in CONVERSIONS:

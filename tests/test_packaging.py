@@ -2,52 +2,48 @@
 
 import importlib.metadata
 import shutil
-import subprocess
 import sys
 import tarfile
 import zipfile
-from pathlib import Path
 
 import pytest
 
-from .conftest import ROOT
+from .conftest import ROOT, run
 
 CHECKPOINT = ("config.json", "preprocessor_config.json", "model.safetensors", "README.md")
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory) -> Path:
-    """A folder with both, made by `python -m build`, the wheel from the unpacked source.
-
-    Of a copy of what is tracked, so that nothing else of the working tree gets in and nothing is left in it.
-    """
+def built(tmp_path_factory):
+    """A folder with both, made by `python -m build`, the wheel from the unpacked source."""
     source = tmp_path_factory.mktemp("source")
-    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    for name in tracked.split("\0"):
-        if name and (ROOT / name).is_file():
+    # A copy of what is tracked, so that nothing else of the working tree gets in and nothing is left in it.
+    for name in run("git", "ls-files", "-z").stdout.strip("\0").split("\0"):
+        if (ROOT / name).is_file():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, source / name)
     # Without isolation, which would ask the package index for setuptools.
-    command = [sys.executable, "-m", "build", "--no-isolation", "."]
-    done = subprocess.run(command, cwd=source, capture_output=True, text=True)
+    done = run(sys.executable, "-m", "build", "--no-isolation", ".", cwd=source)
     assert done.returncode == 0, done.stdout + done.stderr
     return source / "dist"
 
 
 @pytest.fixture(scope="module")
-def wheel(built) -> Path:
+def wheel(built):
     return next(built.glob("*.whl"))
 
 
 def package_files() -> set[str]:
     package = ROOT / "modeling_unet_svs"
-    modules = {str(path.relative_to(package)) for path in package.rglob("*.py")}
-    return {f"modeling_unet_svs/{name}" for name in modules | {"py.typed"} | {f"checkpoint/{x}" for x in CHECKPOINT}}
+    files = {*package.rglob("*.py"), package / "py.typed", *(package / "checkpoint" / name for name in CHECKPOINT)}
+    return {path.relative_to(ROOT).as_posix() for path in files}
 
 
 def test_the_wheel_holds_the_package_and_the_checkpoint_and_nothing_else(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {name for name in names if ".dist-info/" not in name} == package_files()
+    # About 20 MB: weights in half precision, once.
+    assert 15e6 < wheel.stat().st_size < 30e6
 
 
 def test_the_source_has_no_tests_training_or_page(built):
@@ -58,17 +54,11 @@ def test_the_source_has_no_tests_training_or_page(built):
 
 def test_its_metadata_say_where_it_runs_and_what_it_needs(wheel):
     (found,) = importlib.metadata.distributions(name="unet-svs", path=[str(wheel)])
-    assert found.metadata["Requires-Python"] == ">=3.10"
-    assert found.metadata["License-Expression"] == "Apache-2.0"
+    assert (found.metadata["Requires-Python"], found.metadata["License-Expression"]) == (">=3.10", "Apache-2.0")
     assert set(found.metadata.get_all("Provides-Extra")) >= {"space", "test", "train"}
     assert all(">=" in requirement for requirement in found.requires if not requirement.startswith("unet-svs["))
     (command,) = found.entry_points.select(group="console_scripts")
     assert (command.name, command.value) == ("unet-svs", "modeling_unet_svs.command.cli:main")
-
-
-def test_it_is_small(wheel):
-    """About 20 MB: weights in half precision, once."""
-    assert 15e6 < wheel.stat().st_size < 30e6
 
 
 def test_the_card_in_the_checkpoint_is_the_projects():
