@@ -88,7 +88,8 @@ def test_the_mask_does_not_depend_on_the_level(paper):
 def test_the_loss_is_the_l1_distance_of_masked_mixture_and_target_on_one_scale(paper):
     mixture, target = torch.randn(2, 1, 98_560), torch.randn(2, 1, 1, 98_560) * 0.5
     with torch.no_grad():
-        output = paper(mixture, labels=target)
+        output, as_tuple = paper(mixture, labels=target), paper(mixture, labels=target, return_dict=False)
+    assert len(as_tuple) == 2 and all(map(torch.equal, as_tuple, output.to_tuple()))
     magnitude, target_magnitude = stft(mixture, 1024, 768).abs(), stft(target[:, 0], 1024, 768).abs()
     scale = magnitude.amax(dim=(1, 2, 3), keepdim=True)
     expected = (output.masks[:, 0] * magnitude / scale - target_magnitude / scale).abs().mean()
