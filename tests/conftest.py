@@ -4,8 +4,10 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import av
 import numpy as np
@@ -19,6 +21,7 @@ from modeling_unet_svs.command.cli import main
 from train.checkpoints import save_model
 
 from . import library_suites
+from .browsers import running_browser
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -37,6 +40,15 @@ def pytest_configure(config: pytest.Config) -> None:
 def same_numbers_in_any_order() -> None:
     """Random numbers depend on no test that ran before."""
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def one_thread():
+    """A small network gains nothing from more, and loses much where others are at work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def small_config(**changes) -> UNetSVSConfig:
@@ -97,12 +109,24 @@ def command(tmp_path, monkeypatch, capfd):
     return call
 
 
+def call_main(main: Callable[[], int], *arguments: object) -> int:
+    """Runs a script of ours in this process; gives its exit code."""
+    with patch("sys.argv", [main.__module__, *map(str, arguments)]):
+        return main()
+
+
 @contextmanager
 def raises_one_line(said: str | None = None, error: type[Exception] = ValueError):
     """An error whose message matches and is a single line."""
     with pytest.raises(error, match=said) as raised:
         yield raised
     assert "\n" not in str(raised.value)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with running_browser() as browser:
+        yield browser
 
 
 def noise(num_channels: int, num_samples: int, seed: int = 0, level: float = 0.1) -> np.ndarray:
@@ -146,12 +170,14 @@ def bad_files(tmp_path_factory) -> Path:
     return folder
 
 
-def run(*arguments: str | Path, env: dict[str, str] | None = None, cwd: Path = ROOT) -> subprocess.CompletedProcess:
-    """Runs a command with this Python's folder first on the path."""
+def run(*arguments: str | Path, exits: int | None = 0, env=None, cwd: Path = ROOT) -> subprocess.CompletedProcess:
+    """Runs a command with this Python's folder first on the path; any exit code will do where None is asked for."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     environment |= {"HF_HUB_OFFLINE": "1", **(env or {})}
     command = [str(argument) for argument in arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=600)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=600)
+    assert exits in (done.returncode, None), done.stdout + done.stderr
+    return done
 
 
 def _data(variable: str, folder: str) -> Path:

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-OID = "1" * 40
-
 
 class HubStub(ThreadingHTTPServer):
     """Keeps commits in memory, each as a dictionary of path to content, or fails where one is made."""
@@ -39,18 +37,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.repositories.append(name)
             self._answer({"url": f"{self.server.url}/{name}", "name": name})
         elif "/preupload/" in self.path:
-            modes = {
-                file["path"]: "lfs" if file["path"].endswith((".safetensors", ".onnx")) else "regular"
-                for file in body["files"]
-            }
-            files = [{"path": path, "uploadMode": mode, "shouldIgnore": False} for path, mode in modes.items()]
-            self._answer({"files": files})
+            for file in body["files"]:
+                is_large = file["path"].endswith((".safetensors", ".onnx"))
+                file |= {"uploadMode": "lfs" if is_large else "regular", "shouldIgnore": False}
+            self._answer({"files": body["files"]})
         elif self.path.endswith("/info/lfs/objects/batch"):
-            objects = [
-                {**item, "actions": {"upload": {"href": f"{self.server.url}/upload/{item['oid']}"}}}
-                for item in body["objects"]
-            ]
-            self._answer({"objects": objects, "transfer": "basic"})
+            for item in body["objects"]:
+                item["actions"] = {"upload": {"href": f"{self.server.url}/upload/{item['oid']}"}}
+            self._answer({"objects": body["objects"], "transfer": "basic"})
         else:
             self._answer({"errors": [], "warnings": []}, 200 if self.path == "/api/validate-yaml" else 404)
 
@@ -74,8 +68,8 @@ class _Handler(BaseHTTPRequestHandler):
                 files[value["path"]] = self.server.large_files[value["oid"]]
         self.server.commits.append(files)
         repository = self.path.removeprefix("/api/models/").split("/commit/")[0]
-        url = f"{self.server.url}/{repository}/commit/{OID}"
-        self._answer({"success": True, "commitOid": OID, "commitUrl": url})
+        url = f"{self.server.url}/{repository}/commit/{'1' * 40}"
+        self._answer({"success": True, "commitOid": "1" * 40, "commitUrl": url})
 
     def _read(self) -> bytes:
         if self.headers.get("Transfer-Encoding") != "chunked":
@@ -103,10 +97,6 @@ class _Handler(BaseHTTPRequestHandler):
 def hub_stub(refuses_commits: bool = False) -> Iterator[HubStub]:
     """A Hub that is there while the context lasts."""
     with HubStub(refuses_commits) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()

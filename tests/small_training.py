@@ -5,7 +5,6 @@ import re
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
-from unittest.mock import patch
 
 import torch
 from accelerate.state import AcceleratorState
@@ -13,10 +12,8 @@ from safetensors.torch import load_file
 
 from train.__main__ import main
 
-from .conftest import small_config
+from .conftest import call_main, small_config
 from .data_sets import make_instrumentals, make_mir1k, make_musdb18
-
-SHAPE = ("num_channels", "sampling_rate", "n_fft", "hop_length", "num_frames", "context_frames", "hidden_sizes")
 
 
 def make_training_root(root: Path) -> Path:
@@ -30,11 +27,10 @@ def make_training_root(root: Path) -> Path:
 
 def write_recipe(path: Path, **model) -> Path:
     """The small model's shape, changed."""
-    config = small_config()
-    shape = {name: getattr(config, name) for name in SHAPE}
+    names = ("num_channels", "sampling_rate", "n_fft", "hop_length", "num_frames", "context_frames", "hidden_sizes")
+    shape = {name: getattr(small_config(), name) for name in (*names, "num_dropout_layers")}
     training = {"train_batch_size": 4, "warmup_steps": 1, "validation_steps": 4, "checkpointing_steps": 2}
-    recipe = {"model": {**shape, "num_dropout_layers": 1, **model}, "training": training}
-    path.write_text(json.dumps(recipe))
+    path.write_text(json.dumps({"model": {**shape, **model}, "training": training}))
     return path
 
 
@@ -47,11 +43,10 @@ def arguments(root: Path, output_dir: Path | str, *more: object) -> list[str]:
     return [str(argument) for argument in (*given, *data, *more)]
 
 
-def train_here(*given: str) -> int:
+def train_here(*given: object) -> int:
     """Trains in this process; returns the exit code."""
     AcceleratorState._reset_state(reset_partial_state=True)
-    with patch("sys.argv", ["train", *given]):
-        return main()
+    return call_main(main, *given)
 
 
 def trained(root: Path, output_dir: Path | str, *more: object) -> Path:
@@ -70,12 +65,8 @@ def refused(root: Path, output_dir: Path | str, *more: object) -> str:
 
 
 def weights_of(folder: Path) -> dict[str, torch.Tensor]:
-    """A saved model's state."""
     return load_file(folder / "model.safetensors")
 
 
 def assert_same_weights(one: Path, other: Path) -> None:
-    """To the bit."""
-    others = weights_of(other)
-    for name, weight in weights_of(one).items():
-        assert torch.equal(weight, others[name]), name
+    torch.testing.assert_close(weights_of(one), weights_of(other), rtol=0, atol=0)

@@ -230,7 +230,7 @@ with AudioWriter(sys.argv[1], 44_100, 1) as writer:
 @pytest.mark.faults
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_file_that_outgrows_its_disk_is_one_clear_line_and_leaves_nothing(tmp_path, format):
-    done = run(sys.executable, "-c", FULL_DISK, tmp_path / f"song.{format}")
+    done = run(sys.executable, "-c", FULL_DISK, tmp_path / f"song.{format}", exits=1)
     assert done.stderr.strip().splitlines()[-1].endswith(f"song.{format}: cannot be written: File too large.")
     assert os.listdir(tmp_path) == []
 

@@ -13,7 +13,7 @@ from modeling_unet_svs import DEFAULT_CHECKPOINT, UNetSVSModel
 from modeling_unet_svs.audio_reading import read_audio
 from modeling_unet_svs.onnx.export import export_onnx
 
-from .browsers import WATCH_FRAMES, WIDTHS, assert_accessible, opened_page, running_browser, served
+from .browsers import WATCH_FRAMES, WIDTHS, assert_accessible, opened_page, served
 from .conftest import ROOT, noise, write_song
 
 PAGE = ROOT / "space" / "browser"
@@ -40,12 +40,6 @@ def site(built, model) -> Iterator[str]:
     export_onnx(model, built / "model")
     with served(built) as url:
         yield url
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with running_browser() as browser:
-        yield browser
 
 
 def separate(page, song: Path) -> None:

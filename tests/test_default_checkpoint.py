@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from transformers import AutoFeatureExtractor, AutoModel, pipeline
 
 from modeling_unet_svs import DEFAULT_CHECKPOINT, UNetSVSConfig, UNetSVSModel
-from modeling_unet_svs.command.checkpoint import load_card, load_checkpoint
+from modeling_unet_svs.command.checkpoint import load_checkpoint
 
 from .conftest import ROOT, noise
 
@@ -49,14 +49,6 @@ def test_auto_classes_and_the_pipeline_take_it(default):
     mixture = noise(1, 50_000)
     stems = separator({"array": mixture, "sampling_rate": 44_100})
     assert np.array_equal(stems[0]["audio"], default.separate(mixture, 44_100)["vocals"])
-
-
-def test_its_card_says_what_it_was_trained_on_and_for_what_it_may_be_used():
-    data = load_card(DEFAULT_CHECKPOINT).data
-    assert data.license == "other"
-    assert "non-commercial" in data.license_name
-    assert {"MUSDB18", "MIR-1K"} <= set(data.datasets)
-    assert {result.metric_type for result in data.eval_results} >= {"sdr"}
 
 
 def test_info_prints_its_scores(command):

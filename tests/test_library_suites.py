@@ -25,15 +25,9 @@ except FileNotFoundError as error:
 
 class UNetSVSConfigTest(unittest.TestCase):
     def test_config(self):
+        kind = {"has_text_modality": False, "common_properties": ["num_channels", "sampling_rate"]}
         changes = {"n_fft": 2048, "num_bands": 2, "sources": ["vocals", "drums"], "residual": None}
-        tester = configuration.ConfigTester(
-            self,
-            UNetSVSConfig,
-            has_text_modality=False,
-            common_properties=["num_channels", "sampling_rate"],
-            **changes,
-        )
-        tester.run_common_tests()
+        configuration.ConfigTester(self, UNetSVSConfig, **kind, **changes).run_common_tests()
 
 
 class UNetSVSModelTester:
@@ -64,8 +58,7 @@ class UNetSVSModelTest(modeling.ModelTesterMixin, unittest.TestCase):
     def _prepare_for_class(self, inputs_dict, model_class, return_labels=False):
         inputs = super()._prepare_for_class(inputs_dict, model_class, return_labels)
         if return_labels:
-            tester = self.model_tester
-            shape = [tester.batch_size, 2, 2, tester.num_samples]
+            shape = [self.model_tester.batch_size, 2, 2, self.model_tester.num_samples]
             inputs["labels"] = modeling.floats_tensor(shape, rng=random.Random(0))
         return inputs
 

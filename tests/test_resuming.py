@@ -22,13 +22,12 @@ def names_of(folder) -> list[str]:
     return [path.name for path in list_checkpoints(folder)]
 
 
-def test_a_resumed_run_ends_with_the_weights_of_one_never_interrupted(training_root):
-    whole, resumed = trained(training_root, "whole"), training_root / "resumed"
-    assert names_of(whole) == ["checkpoint-2", "checkpoint-4"]
-    shutil.copytree(whole, resumed)
+def test_a_resumed_run_ends_with_the_weights_of_one_never_interrupted(training_root, finished_run):
+    assert names_of(finished_run) == ["checkpoint-2", "checkpoint-4"]
+    resumed = shutil.copytree(finished_run, training_root / "resumed")
     shutil.rmtree(resumed / "checkpoint-4")
     (resumed / "model.safetensors").unlink()
-    assert_same_weights(whole, trained(training_root, "resumed", *RESUME))
+    assert_same_weights(finished_run, trained(training_root, "resumed", *RESUME))
 
 
 @pytest.mark.faults
@@ -52,9 +51,8 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_weights(trainin
 
 
 @pytest.mark.parametrize("damaged", ["model.safetensors", "optimizer.bin", "config.json", "custom_checkpoint_1.pkl"])
-def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(training_root, capsys, damaged):
-    folder = trained(training_root, f"damaged {damaged}")
-    sound = shutil.copytree(folder, training_root / f"sound {damaged}")
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(training_root, finished_run, capsys, damaged):
+    folder = shutil.copytree(finished_run, training_root / f"damaged {damaged}")
     (folder / "model.safetensors").unlink()
     content = (folder / "checkpoint-4" / damaged).read_bytes()
     (folder / "checkpoint-4" / damaged).write_bytes(content[: len(content) // 2])
@@ -62,7 +60,7 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(training_root,
     said = capsys.readouterr().out
     assert "checkpoint-4 is damaged and left out" in said
     assert f"resuming after step 2 from {folder / 'checkpoint-2'}" in said
-    assert_same_weights(sound, folder)
+    assert_same_weights(finished_run, folder)
 
 
 def test_old_checkpoints_are_removed_and_none_is_half_written(training_root):
@@ -71,20 +69,19 @@ def test_old_checkpoints_are_removed_and_none_is_half_written(training_root):
     assert not list(folder.glob("*.partial"))
 
 
-def test_another_configuration_is_refused_and_says_what_differs(training_root):
-    folder = trained(training_root, "of another shape")
+def test_another_configuration_is_refused_and_says_what_differs(training_root, finished_run):
     recipe = write_recipe(training_root / "wider.json", hidden_sizes=[8, 8, 8], sampling_rate=8000)
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    said = refused(training_root, folder, "--recipe", recipe, *RESUME)
+    before = {path: path.stat().st_mtime_ns for path in finished_run.rglob("*")}
+    said = refused(training_root, finished_run, "--recipe", recipe, *RESUME)
     assert "checkpoint-4 is of a model of another configuration" in said
     assert "sampling_rate 16000, not 8000" in said
     assert "hidden_sizes [4, 8, 8], not [8, 8, 8]" in said
-    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
-    assert UNetSVSConfig.from_pretrained(folder).sampling_rate == 16_000
+    assert {path: path.stat().st_mtime_ns for path in finished_run.rglob("*")} == before
+    assert UNetSVSConfig.from_pretrained(finished_run).sampling_rate == 16_000
 
 
 def test_a_run_does_not_write_over_another_one(training_root):
-    (training_root / "taken" / "checkpoint-7").mkdir(parents=True)
+    checkpoint = training_root / "taken" / "checkpoint-7"
+    checkpoint.mkdir(parents=True)
     assert "--resume_from_checkpoint latest, or choose another --output_dir" in refused(training_root, "taken")
-    assert find_checkpoint(training_root / "taken", "latest") == training_root / "taken" / "checkpoint-7"
-    assert find_checkpoint(training_root / "new", "latest") is None
+    assert [find_checkpoint(training_root / name, "latest") for name in ("taken", "new")] == [checkpoint, None]

@@ -18,9 +18,14 @@ from .conftest import joined, make_model, noise, raises_one_line, run, small_con
 EXACT = 1e-4
 # Half precision keeps 11 bits of the logits: masks differ by 1e-3 or so, and stems by that share of the mixture.
 HALF = 2e-3
+WITHOUT_PYTORCH = """
+import sys
+sys.modules.update(torch=None, transformers=None, huggingface_hub=None, onnx=None)
+import numpy as np
+from modeling_unet_svs.onnx.runner import OnnxSeparator
+np.savez(sys.argv[3], **OnnxSeparator(sys.argv[1]).separate(np.load(sys.argv[2]), 22_050))
+"""
 EXCERPT, RATE = noise(2, 40_000), 22_050
-
-needs_compiler = pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile makes C++ on a CPU")
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +44,7 @@ def assert_same_stems(separator, model: UNetSVSModel, tolerance: float, mixture=
         assert np.abs(expected[name]).max() > 10 * tolerance
 
 
-@needs_compiler
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile makes C++ on a CPU")
 def test_compiled_in_one_graph_it_gives_the_same_stems(model):
     assert_same_stems(with_network(model, torch.compile(model.estimate_masks, fullgraph=True)), model, EXACT)
 
@@ -106,25 +111,10 @@ def test_forward_and_its_loss_are_one_graph(model):
         assert exported(*(tensor[:1] for tensor in given)).masks.shape[0] == 1
 
 
-WITHOUT_PYTORCH = """
-import sys
-
-for name in ("torch", "transformers", "huggingface_hub", "onnx"):
-    sys.modules[name] = None
-
-import numpy as np
-
-from modeling_unet_svs.onnx.runner import OnnxSeparator
-
-np.savez(sys.argv[3], **OnnxSeparator(sys.argv[1]).separate(np.load(sys.argv[2]), 22_050))
-"""
-
-
 def test_the_runner_needs_neither_pytorch_nor_transformers(graphs, model, tmp_path):
     np.save(tmp_path / "song.npy", EXCERPT)
     given = (graphs / "model.onnx", tmp_path / "song.npy", tmp_path / "stems.npz")
-    done = run(sys.executable, "-c", WITHOUT_PYTORCH, *given)
-    assert done.returncode == 0, done.stderr
+    run(sys.executable, "-c", WITHOUT_PYTORCH, *given)
     stems = np.load(tmp_path / "stems.npz")
     for name, expected in model.separate(EXCERPT, RATE).items():
         assert np.abs(stems[name] - expected).max() <= EXACT

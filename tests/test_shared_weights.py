@@ -42,7 +42,6 @@ def test_two_processes_share_the_weights(folder):
     assert all(is_mapped(weight) for weight in model.parameters())
     assert sum(weight.sum() for weight in model.parameters()) != 0  # is in memory now
     done = run(sys.executable, "-c", TOUCHING, folder)
-    assert done.returncode == 0, done.stderr
     private, shared = map(int, done.stdout.split())
     assert private == 0
     assert shared * 1024 >= sum(weight.nbytes for weight in model.parameters())

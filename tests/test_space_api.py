@@ -53,12 +53,9 @@ def wait_until(condition) -> bool:
 def test_one_name_is_public(demo, tmp_path):
     api = connect(demo, tmp_path).view_api(return_format="dict")
     assert list(api["named_endpoints"]) == ["/separate"] and not api["unnamed_endpoints"]
-    parameters = api["named_endpoints"]["/separate"]["parameters"]
-    assert [parameter["parameter_name"] for parameter in parameters] == ["song", "format"]
-    assert [output["label"] for output in api["named_endpoints"]["/separate"]["returns"]] == [
-        "vocals",
-        "accompaniment",
-    ]
+    endpoint = api["named_endpoints"]["/separate"]
+    assert [parameter["parameter_name"] for parameter in endpoint["parameters"]] == ["song", "format"]
+    assert [output["label"] for output in endpoint["returns"]] == ["vocals", "accompaniment"]
 
 
 @pytest.mark.parametrize("format", ["wav", "flac", "mp3"])
@@ -69,11 +66,11 @@ def test_a_whole_song_comes_back_as_stems_that_add_up_to_it(demo, tmp_path, form
     paths = connect(demo, tmp_path).predict(handle_file(song), *arguments, api_name="/separate")
     assert [Path(path).suffix for path in paths] == [f".{format}"] * 2
     assert [Path(path).stem.split(" - ")[-1] for path in paths] == ["vocals", "accompaniment"]
-    stems = [read_audio(path) for path in paths]
-    assert [(stem.shape, rate) for stem, rate in stems] == [(mixture.shape, RATE)] * 2
-    error = np.abs(sum(stem for stem, _ in stems) - read_audio(song)[0])
+    stems, rates = zip(*map(read_audio, paths))
+    assert (rates, [stem.shape for stem in stems]) == ((RATE, RATE), [mixture.shape] * 2)
+    error = np.abs(sum(stems) - read_audio(song)[0])
     assert error.max() <= 2.0**-14 if format != "mp3" else error.mean() < 0.02
-    assert min(np.abs(stem).max() for stem, _ in stems) > 0.01
+    assert min(np.abs(stem).max() for stem in stems) > 0.01
 
 
 def test_what_is_no_song_is_answered_in_one_sentence(demo, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 
 from modeling_unet_svs.audio_reading import read_audio
 
-from .browsers import WIDTHS, assert_accessible, opened_page, running_browser
+from .browsers import WIDTHS, assert_accessible, opened_page
 from .conftest import noise, write_song
 from .space_server import running_demo
 from .test_space_api import wait_until
@@ -22,65 +22,6 @@ SECONDS = 12
 OURS = (".unet-svs-header", "#status", ".mixer", "#checkpoint")
 # Half of what a gain may be off for the ear to notice nothing.
 GAIN = 1e-3
-REMOVE = "#song [aria-label='Remove this file'], #song [aria-label='Clear']"
-
-
-@pytest.fixture(scope="module")
-def demo(checkpoint, tmp_path_factory):
-    with running_demo(checkpoint, tmp_path_factory.mktemp("page")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def song(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("songs")
-    return write_song(folder / "A song & its name.wav", noise(2, SECONDS * RATE), RATE)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with running_browser() as browser:
-        yield browser
-
-
-@contextmanager
-def opened(browser, demo, width: str = "desktop", theme: str = "light") -> Iterator:
-    with opened_page(browser, f"{demo.url}/?__theme={theme}", width, theme) as page:
-        page.wait_for_selector("#song input[type=file]", state="attached")
-        yield page
-
-
-def upload(page, song: Path) -> None:
-    page.set_input_files("#song input[type=file]", str(song))
-    page.wait_for_selector(f"#song :text('{song.stem[:8]}')")
-
-
-def separate(page, song: Path) -> None:
-    upload(page, song)
-    page.click("#start")
-    page.wait_for_selector(".mixer.ready")
-
-
-@contextmanager
-def separated(browser, demo, song, **kwargs) -> Iterator:
-    with opened(browser, demo, **kwargs) as page:
-        separate(page, song)
-        yield page
-
-
-def wait_for_gains(page, vocals: float, accompaniment: float) -> None:
-    """Of the audio graph itself, which follows within milliseconds."""
-    page.wait_for_function(
-        "([expected, off]) => unetSvsMixer.transport.stems.every("
-        "(stem, index) => Math.abs(stem.gain.gain.value - expected[index]) < off)",
-        arg=[[vocals, accompaniment], GAIN],
-    )
-
-
-def position(page) -> float:
-    return page.evaluate("unetSvsMixer.transport.position()")
-
-
 # Takes what both sources give at the same moment, and looks where in their buffers it is.
 HEARD = """async () => {
   const { context, stems } = unetSvsMixer.transport;
@@ -109,6 +50,65 @@ HEARD = """async () => {
     return { sample: best, error: least / 64 };
   });
 }"""
+REMOVE = "#song [aria-label='Remove this file'], #song [aria-label='Clear']"
+
+
+@pytest.fixture(scope="module")
+def demo(checkpoint, tmp_path_factory):
+    with running_demo(checkpoint, tmp_path_factory.mktemp("page")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def song(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("songs")
+    return write_song(folder / "A song & its name.wav", noise(2, SECONDS * RATE), RATE)
+
+
+@contextmanager
+def opened(browser, demo, width: str = "desktop", theme: str = "light") -> Iterator:
+    with opened_page(browser, f"{demo.url}/?__theme={theme}", width, theme) as page:
+        page.wait_for_selector("#song input[type=file]", state="attached")
+        yield page
+
+
+def upload(page, song: Path) -> None:
+    page.set_input_files("#song input[type=file]", str(song))
+    page.wait_for_selector(f"#song :text('{song.stem[:8]}')")
+
+
+def take_apart(page, song: Path | None = None) -> None:
+    if song:
+        upload(page, song)
+    page.click("#start")
+    page.wait_for_selector(".mixer.ready")
+
+
+def start_long_song(page, folder: Path) -> None:
+    upload(page, write_song(folder / "long.flac", noise(1, 800 * 8_000), 8_000))
+    page.click("#start")
+    page.wait_for_selector("#status progress[value]")
+
+
+@pytest.fixture
+def page(browser, demo, song):
+    """On which the song has been taken apart."""
+    with opened(browser, demo) as page:
+        take_apart(page, song)
+        yield page
+
+
+def wait_for_gains(page, vocals: float, accompaniment: float) -> None:
+    """Of the audio graph itself, which follows within milliseconds."""
+    page.wait_for_function(
+        "([expected, off]) => unetSvsMixer.transport.stems.every("
+        "(stem, index) => Math.abs(stem.gain.gain.value - expected[index]) < off)",
+        arg=[[vocals, accompaniment], GAIN],
+    )
+
+
+def position(page) -> float:
+    return page.evaluate("unetSvsMixer.transport.position()")
 
 
 def assert_heard_together(page, earliest: float, latest: float) -> None:
@@ -124,7 +124,7 @@ def assert_heard_together(page, earliest: float, latest: float) -> None:
 def test_a_visitor_takes_a_song_apart_and_plays_with_it(browser, demo, song, width, theme):
     with opened(browser, demo, width, theme) as page:
         assert page.evaluate("document.body.classList.contains('dark')") == (theme == "dark")
-        separate(page, song)
+        take_apart(page, song)
         assert page.locator(".mixer .title").inner_text() == "A song & its name"
         page.click(".play")
         page.wait_for_function("unetSvsMixer.transport.position() > 0.2")
@@ -132,25 +132,23 @@ def test_a_visitor_takes_a_song_apart_and_plays_with_it(browser, demo, song, wid
 
         karaoke = page.locator(".karaoke")
         karaoke.focus()
-        page.keyboard.press("Home")
-        wait_for_gains(page, 1, 0)
-        assert karaoke.get_attribute("aria-valuetext") == "voice only"
-        page.keyboard.press("End")
-        wait_for_gains(page, 0, 1)
-        assert karaoke.get_attribute("aria-valuetext") == "no voice"
-        karaoke.fill("50")
-        wait_for_gains(page, 0.5, 1)
-        karaoke.fill("0")
-        wait_for_gains(page, 1, 1)
+        for key, gains, said in (("Home", (1, 0), "voice only"), ("End", (0, 1), "no voice")):
+            page.keyboard.press(key)
+            wait_for_gains(page, *gains)
+            assert karaoke.get_attribute("aria-valuetext") == said
+        for value, gain in (("50", 0.5), ("0", 1)):
+            karaoke.fill(value)
+            wait_for_gains(page, gain, 1)
 
         vocals, accompaniment = (page.get_by_role("group", name=name) for name in ("vocals", "accompaniment"))
-        vocals.get_by_role("button", name="Mute").click()
+        mute, solo = vocals.get_by_role("button", name="Mute"), accompaniment.get_by_role("button", name="Solo")
+        mute.click()
         wait_for_gains(page, 0, 1)
-        vocals.get_by_role("button", name="Mute").click()
-        accompaniment.get_by_role("button", name="Solo").click()
+        mute.click()
+        solo.click()
         wait_for_gains(page, 0, 1)
-        assert accompaniment.get_by_role("button", name="Solo").get_attribute("aria-pressed") == "true"
-        accompaniment.get_by_role("button", name="Solo").click()
+        assert solo.get_attribute("aria-pressed") == "true"
+        solo.click()
         accompaniment.get_by_role("slider").fill("25")
         wait_for_gains(page, 1, 0.25)
 
@@ -162,8 +160,7 @@ def test_a_visitor_takes_a_song_apart_and_plays_with_it(browser, demo, song, wid
 
         # Everything is inside the window, and the pictures are there.
         assert page.evaluate("document.documentElement.scrollWidth") <= WIDTHS[width][0]
-        pictures = page.locator(".mixer img")
-        assert pictures.count() == 4
+        assert page.locator(".mixer img").count() == 4
         assert page.evaluate("[...document.querySelectorAll('.mixer img')].every((image) => image.naturalWidth > 99)")
         # As wide as the names of scores are.
         page.locator("#checkpoint th").first.evaluate("cell => cell.textContent = 'accompaniment NSDR, mean in dB, 1'")
@@ -171,86 +168,82 @@ def test_a_visitor_takes_a_song_apart_and_plays_with_it(browser, demo, song, wid
         assert_accessible(page, OURS)
 
 
-def test_seek_loop_and_end_keep_the_stems_together_within_one_sample(browser, demo, song):
-    with separated(browser, demo, song) as page:
-        page.click(".play")
-        for seconds in (7.3, 0.0, 3.00001):
-            page.evaluate("seconds => unetSvsMixer.transport.seek(seconds)", seconds)
-            assert_heard_together(page, seconds, seconds + 3)
-        # A region of a quarter of a second is repeated many times while it is listened to.
-        page.evaluate("unetSvsMixer.transport.setLoop(true, 5, 5.25)")
-        assert_heard_together(page, 4.9, 5.25)
-        assert 5 <= position(page) < 5.25
-        page.evaluate("unetSvsMixer.transport.setLoop(false)")
-        page.evaluate("seconds => unetSvsMixer.transport.seek(seconds)", SECONDS - 0.3)
-        page.wait_for_function("!unetSvsMixer.transport.playing")
-        assert position(page) == pytest.approx(SECONDS)
-        page.click(".play")
-        assert_heard_together(page, 0, 3)
+def test_seek_loop_and_end_keep_the_stems_together_within_one_sample(page):
+    page.click(".play")
+    for seconds in (7.3, 0.0, 3.00001):
+        page.evaluate("seconds => unetSvsMixer.transport.seek(seconds)", seconds)
+        assert_heard_together(page, seconds, seconds + 3)
+    # A region of a quarter of a second is repeated many times while it is listened to.
+    page.evaluate("unetSvsMixer.transport.setLoop(true, 5, 5.25)")
+    assert_heard_together(page, 4.9, 5.25)
+    assert 5 <= position(page) < 5.25
+    page.evaluate("unetSvsMixer.transport.setLoop(false)")
+    page.evaluate("seconds => unetSvsMixer.transport.seek(seconds)", SECONDS - 0.3)
+    page.wait_for_function("!unetSvsMixer.transport.playing")
+    assert position(page) == pytest.approx(SECONDS)
+    page.click(".play")
+    assert_heard_together(page, 0, 3)
 
 
-def test_a_region_is_dragged_and_repeated(browser, demo, song):
-    with separated(browser, demo, song) as page:
-        page.locator(".strip .lane").first.scroll_into_view_if_needed()
-        box = page.locator(".strip .lane").first.bounding_box()
-        page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 20)
-        page.mouse.down()
-        page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 20, steps=4)
-        page.mouse.up()
-        loop = page.evaluate("unetSvsMixer.transport.loop")
-        assert loop["on"] and [loop["start"], loop["end"]] == pytest.approx([3, 6], abs=0.05)
-        assert page.locator(".loop").get_attribute("aria-pressed") == "true"
-        assert position(page) == pytest.approx(3, abs=0.05)
-        page.click(".loop")
-        assert not page.evaluate("unetSvsMixer.transport.loop.on")
+def test_a_region_is_dragged_and_repeated(page):
+    page.locator(".strip .lane").first.scroll_into_view_if_needed()
+    box = page.locator(".strip .lane").first.bounding_box()
+    page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 20, steps=4)
+    page.mouse.up()
+    loop = page.evaluate("unetSvsMixer.transport.loop")
+    assert loop["on"] and [loop["start"], loop["end"]] == pytest.approx([3, 6], abs=0.05)
+    assert page.locator(".loop").get_attribute("aria-pressed") == "true"
+    assert position(page) == pytest.approx(3, abs=0.05)
+    page.click(".loop")
+    assert not page.evaluate("unetSvsMixer.transport.loop.on")
 
 
-def test_the_keyboard_does_what_the_mouse_does(browser, demo, song):
-    with separated(browser, demo, song) as page:
-        page.locator(".seek").focus()
-        page.keyboard.press("Space")
-        page.wait_for_function("unetSvsMixer.transport.playing")
-        page.keyboard.press("1")
-        wait_for_gains(page, 0, 1)
-        page.keyboard.press("1")
-        page.keyboard.press("Shift+1")
-        wait_for_gains(page, 1, 0)
-        page.keyboard.press("k")
-        assert not page.evaluate("unetSvsMixer.transport.playing")
-        page.keyboard.press("0")
-        assert position(page) == 0
-        page.keyboard.press("l")
-        assert position(page) == 5
-        page.keyboard.press("[")
-        page.keyboard.press("l")
-        page.keyboard.press("]")
-        assert page.evaluate("unetSvsMixer.transport.loop") == {"on": True, "start": 5, "end": 10}
-        page.keyboard.press("r")
-        page.keyboard.press("j")
-        assert position(page) == 5 and not page.evaluate("unetSvsMixer.transport.loop.on")
-        page.keyboard.press("End")
-        assert position(page) == pytest.approx(SECONDS)
+def test_the_keyboard_does_what_the_mouse_does(page):
+    page.locator(".seek").focus()
+    page.keyboard.press("Space")
+    page.wait_for_function("unetSvsMixer.transport.playing")
+    page.keyboard.press("1")
+    wait_for_gains(page, 0, 1)
+    page.keyboard.press("1")
+    page.keyboard.press("Shift+1")
+    wait_for_gains(page, 1, 0)
+    page.keyboard.press("k")
+    assert not page.evaluate("unetSvsMixer.transport.playing")
+    page.keyboard.press("0")
+    assert position(page) == 0
+    page.keyboard.press("l")
+    assert position(page) == 5
+    page.keyboard.press("[")
+    page.keyboard.press("l")
+    page.keyboard.press("]")
+    assert page.evaluate("unetSvsMixer.transport.loop") == {"on": True, "start": 5, "end": 10}
+    page.keyboard.press("r")
+    page.keyboard.press("j")
+    assert position(page) == 5 and not page.evaluate("unetSvsMixer.transport.loop.on")
+    page.keyboard.press("End")
+    assert position(page) == pytest.approx(SECONDS)
 
 
-def test_downloads_are_what_was_asked_for(browser, demo, song, tmp_path):
-    with separated(browser, demo, song) as page:
-        for which, format, name in (
-            ("Vocals", "FLAC", "A song & its name - vocals.flac"),
-            ("Accompaniment", "MP3", "A song & its name - accompaniment.mp3"),
-            ("All, as a zip", "WAV", "A song & its name - stems (wav).zip"),
-            ("All, as a zip", "WAV", "A song & its name - stems (wav).zip"),
-        ):
-            page.get_by_label(which, exact=True).check()
-            page.get_by_label(format, exact=True).check()
-            with page.expect_download() as download:
-                page.click("#save")
-            assert download.value.suggested_filename == name
-            download.value.save_as(tmp_path / name)
-        assert read_audio(tmp_path / "A song & its name - vocals.flac")[0].shape == (2, SECONDS * RATE)
-        with zipfile.ZipFile(tmp_path / name) as archive:
-            archive.extractall(tmp_path)
-        stems = [read_audio(tmp_path / f"A song & its name - {stem}.wav")[0] for stem in ("vocals", "accompaniment")]
-        assert np.abs(sum(stems) - read_audio(song)[0]).max() <= 2.0**-14
+def test_downloads_are_what_was_asked_for(page, song, tmp_path):
+    for which, format, name in (
+        ("Vocals", "FLAC", "A song & its name - vocals.flac"),
+        ("Accompaniment", "MP3", "A song & its name - accompaniment.mp3"),
+        ("All, as a zip", "WAV", "A song & its name - stems (wav).zip"),
+        ("All, as a zip", "WAV", "A song & its name - stems (wav).zip"),
+    ):
+        page.get_by_label(which, exact=True).check()
+        page.get_by_label(format, exact=True).check()
+        with page.expect_download() as download:
+            page.click("#save")
+        assert download.value.suggested_filename == name
+        download.value.save_as(tmp_path / name)
+    assert read_audio(tmp_path / "A song & its name - vocals.flac")[0].shape == (2, SECONDS * RATE)
+    with zipfile.ZipFile(tmp_path / name) as archive:
+        archive.extractall(tmp_path)
+    stems = [read_audio(tmp_path / f"A song & its name - {stem}.wav")[0] for stem in ("vocals", "accompaniment")]
+    assert np.abs(sum(stems) - read_audio(song)[0]).max() <= 2.0**-14
 
 
 def test_what_is_no_song_is_said_in_plain_words_and_the_page_goes_on(browser, demo, song, tmp_path):
@@ -265,15 +258,12 @@ def test_what_is_no_song_is_said_in_plain_words_and_the_page_goes_on(browser, de
         page.wait_for_selector("[data-testid=toast-body]:has-text('letters.mp3 is not an audio file')")
         assert_accessible(page, ("#status",))
         page.click(REMOVE)
-        separate(page, song)
+        take_apart(page, song)
 
 
 def test_a_separation_is_cancelled_and_the_page_goes_on(browser, demo, song, tmp_path):
-    long = write_song(tmp_path / "long.flac", noise(1, 800 * 8_000), 8_000)
     with opened(browser, demo) as page:
-        upload(page, long)
-        page.click("#start")
-        page.wait_for_selector("#status progress[value]")
+        start_long_song(page, tmp_path)
         assert "of 13:20, " in page.locator("#status").inner_text()
         assert page.locator("#start").is_disabled()
         assert_accessible(page, ("#status",))
@@ -292,15 +282,14 @@ def test_a_separation_is_cancelled_and_the_page_goes_on(browser, demo, song, tmp
         assert page.locator("#cancel").bounding_box() == place
         assert wait_until(lambda: demo.results == [])
         page.click(REMOVE)
-        separate(page, song)
+        take_apart(page, song)
 
 
 def test_the_example_is_one_click_away(browser, demo):
     with opened(browser, demo) as page:
         page.click("text=Synthesised song.ogg")
         page.wait_for_selector(REMOVE)
-        page.click("#start")
-        page.wait_for_selector(".mixer.ready")
+        take_apart(page)
         assert page.locator(".mixer .title").inner_text() == "Synthesised song"
 
 
@@ -311,25 +300,20 @@ def test_what_is_recorded_is_taken_apart(browser, demo):
         page.wait_for_timeout(2_000)
         page.get_by_role("button", name="Stop", exact=True).click()
         page.wait_for_selector("#status :text('The recording is there')")
-        page.click("#start")
-        page.wait_for_selector(".mixer.ready")
+        take_apart(page)
         assert page.evaluate("unetSvsMixer.transport.duration") > 1
 
 
-def test_song_and_stems_go_when_the_page_is_closed(browser, demo, song):
-    with separated(browser, demo, song) as page:
-        assert len(demo.results) >= 1 and list(demo.folder.rglob(song.name))
-        page.close()
-        assert wait_until(lambda: demo.results == [] and not list(demo.folder.rglob(song.name)))
+def test_song_and_stems_go_when_the_page_is_closed(page, demo, song):
+    assert len(demo.results) >= 1 and list(demo.folder.rglob(song.name))
+    page.close()
+    assert wait_until(lambda: demo.results == [] and not list(demo.folder.rglob(song.name)))
 
 
 def test_a_page_that_is_closed_stops_its_separation(browser, demo, song, tmp_path):
-    long = write_song(tmp_path / "long.flac", noise(1, 800 * 8_000), 8_000)
     with opened(browser, demo) as page:
-        upload(page, long)
-        page.click("#start")
-        page.wait_for_selector("#status progress[value]")
+        start_long_song(page, tmp_path)
         page.close()
         assert wait_until(lambda: demo.results == [])
-    with separated(browser, demo, song):
-        pass
+    with opened(browser, demo) as page:
+        take_apart(page, song)

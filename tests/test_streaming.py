@@ -17,6 +17,8 @@ from .data_sets import RATE, SONGS, TRAIN_SONGS, names_of
 from .small_training import train_here, write_recipe
 
 BATCH_SIZE, NUM_BATCHES = 2, 5
+# As in a loader's worker.
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -29,15 +31,6 @@ def root(tmp_path_factory):
     data_sets.make_five_rows(root / "nameless")
     data_sets.make_segments(root / "segments")
     return root
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """As in a loader's worker."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def mixes(folder, seed: int = 0, crops_per_song: int = 2, **position) -> StreamedMixes:

@@ -1,7 +1,6 @@
 """`accelerate launch train`: real runs of a few steps."""
 
 import re
-import sys
 
 import pytest
 import torch
@@ -16,40 +15,32 @@ from train.arguments import parse_arguments, read_recipe
 from train.checkpoints import list_checkpoints
 from train.data.mixing import MixingArguments
 
-from .conftest import make_model, run
+from .conftest import call_main, make_model, run
 from .small_training import arguments, refused, trained, weights_of
-
-MIN_LOSS_DECREASE = 0.1
 
 
 @pytest.mark.parametrize("launch", [["train"], ["-m", "train"]], ids=["folder", "module"])
 def test_it_is_launched_by_accelerate(training_root, launch):
     output_dir = training_root / f"launched {len(launch)}"
     done = run("accelerate", "launch", "--cpu", *launch, *arguments(training_root, output_dir))
-    assert done.returncode == 0, done.stderr
     assert "validation_sdr_vocals" in done.stderr + done.stdout
     model = load_checkpoint(output_dir)
     assert model.config.sampling_rate == 16_000
-    assert {"model.safetensors", "preprocessor_config.json", "modeling_unet_svs.py", "best"} <= {
-        path.name for path in output_dir.iterdir()
-    }
+    files = ("model.safetensors", "preprocessor_config.json", "modeling_unet_svs.py", "best")
+    assert all((output_dir / name).exists() for name in files)
 
 
 def test_the_averaged_weights_are_those_that_are_saved(training_root):
     folder = trained(training_root, "averaged", "--ema_decay", "0.0")
     last = weights_of(folder / "checkpoint-4")
-    for name, weight in weights_of(folder).items():
-        assert torch.allclose(weight.float(), last[name].float(), atol=1e-6), name
+    torch.testing.assert_close(weights_of(folder), last, rtol=1e-5, atol=1e-6, check_dtype=False)
 
 
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
         (["--musdb_dir", "nowhere"], "no songs of MUSDB18's train split in nowhere"),
-        (
-            ["--recipe", "nonsense"],
-            "--recipe 'nonsense' is neither a file nor one of full_band, full_band_finish, paper",
-        ),
+        (["--recipe", "x"], "--recipe 'x' is neither a file nor one of full_band, full_band_finish, paper"),
         (["--resume_from_checkpoint", "nowhere"], "--resume_from_checkpoint nowhere is no folder"),
         (["--push_to_hub"], "--push_to_hub needs --hub_model_id USER/NAME."),
         (["--report_to", "mlflow"], "invalid choice: 'mlflow' .*tensorboard.*wandb.*trackio.*all.*none"),
@@ -101,7 +92,6 @@ def test_the_full_band_recipe_reaches_20_khz_in_stereo_at_the_cost_of_the_papers
 
 def test_the_papers_configuration_learns():
     """Tones out of noise: in a few steps the loss falls."""
-    torch.manual_seed(0)
     model = make_model(UNetSVSConfig()).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     time = torch.arange(model.config.patch_samples) / model.config.sampling_rate
@@ -115,7 +105,7 @@ def test_the_papers_configuration_learns():
         optimizer.step()
         optimizer.zero_grad()
         losses.append(loss.item())
-    assert losses[-1] < (1 - MIN_LOSS_DECREASE) * losses[0]
+    assert losses[-1] < 0.9 * losses[0]
     assert losses == sorted(losses, reverse=True)
 
 
@@ -126,8 +116,7 @@ def test_a_packaged_checkpoint_is_half_as_large_and_loads_in_full_precision(chec
     assert {weight.dtype for name, weight in weights.items() if "norm.running" in name} == {torch.float32}
     loaded = UNetSVSModel.from_pretrained(tmp_path / "packaged")
     assert loaded.dtype == torch.float32
-    for (name, before), after in zip(model.state_dict().items(), loaded.state_dict().values()):
-        assert torch.allclose(before.float(), after.float(), rtol=1e-3, atol=1e-5), name
+    torch.testing.assert_close(model.state_dict(), loaded.state_dict(), rtol=1e-3, atol=1e-5)
     assert not list((tmp_path / "packaged").glob("*.py"))
     assert "auto_map" not in (tmp_path / "packaged" / "config.json").read_text()
 
@@ -173,41 +162,34 @@ def test_bf16_goes_on_in_full_precision_where_a_gradient_is_not_finite(training_
     assert all(weight.isfinite().all() for weight in weights_of(folder).values())
 
 
-def test_accumulated_gradients_are_those_of_the_whole_batch(training_root):
+def test_accumulated_gradients_are_those_of_the_whole_batch(training_root, finished_run):
     """Without batch normalisation's own statistics they would be the same; here they are close."""
-    before = weights_of(trained(training_root, "batch of 4"))
-    after = weights_of(
-        trained(training_root, "4 times 1", "--train_batch_size", "2", "--gradient_accumulation_steps", "2")
-    )
-    names = [name for name in before if name.endswith("conv.weight")]
-    distance = torch.cat([(before[name] - after[name]).flatten() for name in names]).norm()
-    assert distance < 0.05 * torch.cat([before[name].flatten() for name in names]).norm()
+    steps = ("--train_batch_size", "2", "--gradient_accumulation_steps", "2")
+    whole, parts = weights_of(finished_run), weights_of(trained(training_root, "2 times 2", *steps))
+    names = [name for name in whole if name.endswith("conv.weight")]
+    distance = torch.cat([(whole[name] - parts[name]).flatten() for name in names]).norm()
+    assert distance < 0.05 * torch.cat([whole[name].flatten() for name in names]).norm()
 
 
-def write_log(folder, losses, **more):
-    with SummaryWriter(str(folder)) as writer:
-        for step, loss in losses.items():
-            writer.add_scalar("loss", loss, step)
-        for name, values in more.items():
-            for step, value in values.items():
-                writer.add_scalar(name, value, step)
-
-
-def test_a_resumed_run_is_one_curve_and_its_newest_part_counts(tmp_path, monkeypatch):
-    write_log(tmp_path / "logs" / "train", {1: 4.0, 2: 3.0, 3: 9.0}, learning_rate={1: 0.5})
-    write_log(tmp_path / "logs" / "train", {3: 2.0, 4: 1.0}, validation_sdr_vocals={4: 6.0})
+def test_a_resumed_run_is_one_curve_and_its_newest_part_counts(tmp_path):
+    for scalars in (
+        {"loss": {1: 4.0, 2: 3.0, 3: 9.0}, "learning_rate": {1: 0.5}},
+        {"loss": {3: 2.0, 4: 1.0}, "validation_sdr_vocals": {4: 6.0}},
+    ):
+        with SummaryWriter(str(tmp_path / "logs" / "train")) as writer:
+            for name, values in scalars.items():
+                for step, value in values.items():
+                    writer.add_scalar(name, value, step)
     scalars = draw_training.read_scalars(tmp_path)
     assert scalars["loss"] == {1: 4.0, 2: 3.0, 3: 2.0, 4: 1.0}
     assert scalars["validation_sdr_vocals"] == {4: 6.0}
     picture = tmp_path / "curves.png"
-    monkeypatch.setattr(sys, "argv", ["draw_training", str(tmp_path), str(picture)])
-    assert draw_training.main() == 0
+    assert call_main(draw_training.main, tmp_path, picture) == 0
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_folder_without_a_log_is_named(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["draw_training", str(tmp_path), str(tmp_path / "curves.png")])
-    assert draw_training.main() == 2
+def test_a_folder_without_a_log_is_named(tmp_path, capsys):
+    assert call_main(draw_training.main, tmp_path, tmp_path / "curves.png") == 2
     assert capsys.readouterr().err == f"draw_training: {tmp_path} has no TensorBoard log of a training in logs/.\n"
     with pytest.raises(ValueError):
         draw_training.read_scalars(tmp_path / "nowhere")

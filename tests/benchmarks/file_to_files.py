@@ -120,7 +120,7 @@ def main() -> None:
         ways = {}
         for name, model in models.items():
             command = ("unet-svs", "separate", song, "--dtype", name, "--overwrite", "--format", format)
-            ways[name, "command"] = lambda command=command: run(*command, cwd=song.parent).check_returncode()
+            ways[name, "command"] = lambda command=command: run(*command, cwd=song.parent)
             ways[name, "in process, side by side"] = partial(separate, model, song)
             ways[name, "in process, in turn"] = partial(separate, model, song, in_turn=True)
         seconds = seconds_in_turn(ways, num_runs)

@@ -44,7 +44,6 @@ def measure(seconds: int, batch_size: int, format: str) -> tuple[str, ...]:
             for _ in range(seconds):
                 writer.write(second)
         done = run(sys.executable, "-c", CHILD, song, str(batch_size))
-    done.check_returncode()
     taken, peak = json.loads(done.stdout)
     return str(seconds), str(batch_size), f"{taken:.1f}", f"{seconds / taken:.0f}", f"{peak:.0f}"
 
