@@ -23,8 +23,7 @@ def built(tmp_path_factory):
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, source / name)
     # Without isolation, which would ask the package index for setuptools.
-    done = run(sys.executable, "-m", "build", "--no-isolation", ".", cwd=source)
-    assert done.returncode == 0, done.stdout + done.stderr
+    run(sys.executable, "-m", "build", "--no-isolation", ".", cwd=source)
     return source / "dist"
 
 
