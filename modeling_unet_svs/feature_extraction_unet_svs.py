@@ -81,11 +81,9 @@ class UNetSVSFeatureExtractor(SequenceFeatureExtractor):
     def _with_channels(self, waveform: np.ndarray) -> np.ndarray:
         waveform, wanted = np.atleast_2d(waveform), self.feature_size
         given = len(waveform)
-        if waveform.ndim != 2 or waveform.size == 0 or (wanted > 1 and given not in (1, wanted)):
-            shape = f"shape {waveform.shape}, {given} channels"
-            raise ValueError(
-                f"a waveform has {shape}: use (samples,) or (channels, samples) of 1 or {wanted} channels."
-            )
+        is_other = waveform.ndim != 2 or waveform.size == 0 or (wanted > 1 and given not in (1, wanted))
+        shapes = f"use (samples,) or (channels, samples) of 1 or {wanted} channels."
+        refuse_if(is_other, f"a waveform has shape {waveform.shape}, {given} channels: {shapes}")
         if wanted == 1 and given > 1:
             return waveform.mean(axis=0, keepdims=True)
         return waveform if given == wanted else np.repeat(waveform, wanted, axis=0)

@@ -187,14 +187,10 @@ def decode_recording(recording: Recording) -> tuple[np.ndarray, int]:
     """Samples `(num_channels, num_samples)` and their rate."""
     with file_of(recording) as path, read_ahead(path, recording.audio_stream) as (info, blocks):
         waveform = np.concatenate(list(blocks), axis=1)
-    refuse_if(
-        not np.isfinite(waveform).all(),
-        "has samples that are NaN or infinite.",
-        partial(AudioFileError, recording.label),
-    )
-    if recording.channel >= len(waveform):
-        counts = f"has {len(waveform)} channel(s), and channel {recording.channel} (from 0) is needed."
-        raise AudioFileError(recording.label, counts)
+    error = partial(AudioFileError, recording.label)
+    refuse_if(not np.isfinite(waveform).all(), "has samples that are NaN or infinite.", error)
+    counts = f"has {len(waveform)} channel(s), and channel {recording.channel} (from 0) is needed."
+    refuse_if(recording.channel >= len(waveform), counts, error)
     return waveform if recording.channel == ALL_CHANNELS else waveform[[recording.channel]], info.sampling_rate
 
 
@@ -220,9 +216,8 @@ def _aligned(song_name: str, stems: Sequence[tuple[str, np.ndarray, int]]) -> li
     length = min(waveform.shape[1] for _, waveform, _ in stems)
     num_channels = max(len(waveform) for _, waveform, _ in stems)
     for label, waveform, _ in stems:
-        if len(waveform) not in (1, num_channels):
-            counts = f"{len(waveform)} channels where others have {num_channels}"
-            raise BrokenSongError(f"{song_name!r}: {label} has {counts}.")
+        is_other, counts = len(waveform) not in (1, num_channels), f"{len(waveform)} channels"
+        refuse_if(is_other, f"{song_name!r}: {label} has {counts} where others have {num_channels}.", BrokenSongError)
         if len(waveform) < num_channels:
             say_once("mono stems are made stereo", label)
     return [np.broadcast_to(waveform[:, :length], (num_channels, length)) for _, waveform, _ in stems]
