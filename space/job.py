@@ -17,10 +17,10 @@ import numpy as np
 from pictures import MaskRecorder, RecordedMask
 from settings import Settings
 
-from modeling_unet_svs import UNetSVSModel
 from modeling_unet_svs.audio_reading import AudioFileError, AudioInfo, AudioReader
 from modeling_unet_svs.command.file_separation import separate_file
 from modeling_unet_svs.command.songs import safe_name
+from modeling_unet_svs.network import UNetSVSModule
 from modeling_unet_svs.separation import MAX_SAMPLING_RATE, MIN_SAMPLING_RATE, refuse_if
 
 # -80 dB of full scale: below the noise of any recording.
@@ -72,7 +72,7 @@ class SeparatedSong:
 class SeparationJob:
     """Separates songs with one model; each call of `run` is a song."""
 
-    def __init__(self, model: UNetSVSModel, settings: Settings):
+    def __init__(self, model: UNetSVSModule, settings: Settings):
         self.model, self.settings = model, settings
         self.run = on_gpu(self._run)
         self._leaving: set[Future] = set()

@@ -14,8 +14,9 @@ from settings import Settings
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from modeling_unet_svs import DEFAULT_CHECKPOINT, UNetSVSModel
+from modeling_unet_svs import DEFAULT_CHECKPOINT
 from modeling_unet_svs.command.checkpoint import describe_checkpoint
+from modeling_unet_svs.network import UNetSVSModule
 
 # Songs that are separated share a queue, whether they come from a page or a program; so do downloads.
 SEPARATION, DOWNLOADS = "separation", "downloads"
@@ -44,7 +45,7 @@ class _Output:
     song: gr.State
 
 
-def build_page(name: str, model: UNetSVSModel, results: Path, settings: Settings) -> gr.Blocks:
+def build_page(name: str, model: UNetSVSModule, results: Path, settings: Settings) -> gr.Blocks:
     """Lays out the page; `name` is the folder or Hub id of the checkpoint, `results` the folder for stems."""
     events = PageEvents(SeparationJob(model, settings), results)
     delete_cache = (min(settings.keep_seconds, 60), settings.keep_seconds)
@@ -157,7 +158,7 @@ def _add_api(events: PageEvents, stems: tuple[str, ...], settings: Settings) -> 
     )
 
 
-def checkpoint_html(name: str, model: UNetSVSModel) -> str:
+def checkpoint_html(name: str, model: UNetSVSModule) -> str:
     """Which checkpoint separates, and what `unet-svs info` says of it."""
     # The operator's folders are nobody's business; the last two parts are a name.
     embedded = "the one that comes with unet-svs"

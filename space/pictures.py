@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from modeling_unet_svs import UNetSVSModel
 from modeling_unet_svs.audio_reading import AudioReader
+from modeling_unet_svs.network import UNetSVSModule
 from modeling_unet_svs.separation import SampleQueue
 
 NUM_ROWS, NUM_COLUMNS = 160, 1000
@@ -55,7 +55,7 @@ class RecordedMask:
 class MaskRecorder:
     """Records the masks of one song in a small table while the song is separated with `model`."""
 
-    def __init__(self, network: UNetSVSModel, sampling_rate: int, num_channels: int, num_samples: int):
+    def __init__(self, network: UNetSVSModule, sampling_rate: int, num_channels: int, num_samples: int):
         config = network.config
         self._config, self._network = config, network
         self._num_groups = math.ceil(num_channels / config.num_channels)
