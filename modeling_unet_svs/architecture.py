@@ -56,6 +56,12 @@ class Architecture(SeparationConfig):
             2048 bins cost what the paper's 512 do.
         hidden_sizes (`tuple[int, ...]`, *optional*, defaults to `(16, 32, 64, 128, 256, 512)`):
             Filters of the encoder's layers, each of which halves both axes; the decoder mirrors them.
+        low_bins (`int`, *optional*, defaults to 0):
+            Bins, from the lowest, whose masks a second U-Net for each source refines: it sees only these bins,
+            unfolded, and its logits are added to those of the first. New ones add nothing, so a trained network can
+            be given them. 0 for no second U-Net.
+        low_hidden_sizes (`tuple[int, ...]`, *optional*, defaults to `()`):
+            Filters of the second U-Net, as many as in `hidden_sizes`; empty for the same filters.
         kernel_size (`int`, *optional*, defaults to 5):
             Height and width of all (transposed) convolutions, which have stride 2. Odd.
         leaky_relu_slope (`float`, *optional*, defaults to 0.2):
@@ -91,6 +97,8 @@ class Architecture(SeparationConfig):
     """
 
     hidden_sizes: list[int] | tuple[int, ...] = (16, 32, 64, 128, 256, 512)
+    low_bins: int = 0
+    low_hidden_sizes: list[int] | tuple[int, ...] = ()
     kernel_size: int = 5
     leaky_relu_slope: float | int = 0.2
     dropout: float | int = 0.5
@@ -146,6 +154,11 @@ class Architecture(SeparationConfig):
         bins = 2 * self.num_bands * multiple
         advice = f"use a multiple of {bins}, or fewer num_bands or hidden_sizes"
         yield "n_fft", self.n_fft > 0 and self.n_fft % bins == 0, advice
+        is_whole = 0 <= self.low_bins <= self.num_bins and self.low_bins % multiple == 0
+        yield "low_bins", is_whole, f"use 0 or a multiple of {multiple} up to {self.num_bins}"
+        low_sizes = self.low_hidden_sizes or self.hidden_sizes
+        advice = "use as many positive numbers as hidden_sizes has, or none"
+        yield "low_hidden_sizes", len(low_sizes) == num_layers and min(low_sizes) > 0, advice
         yield "hop_length", 0 < self.hop_length < self.n_fft, f"use 1 to {self.n_fft - 1}, or samples get lost"
         advice = f"use n_fft // {MAX_OVERLAP} or more, or it takes for ever"
         yield "hop_length", self.n_fft <= MAX_OVERLAP * self.hop_length, advice

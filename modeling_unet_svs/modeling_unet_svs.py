@@ -13,7 +13,7 @@ from transformers.utils import ModelOutput, auto_docstring
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .configuration_unet_svs import UNetSVSConfig
-from .network import UNetSVSLayer, UNetSVSNetwork, UNetSVSSeparator, magnitude_of, stft
+from .network import UNetSVSLayer, UNetSVSSeparator, magnitude_of, make_unets, stft
 
 # Lower limit of a mixture's energy, so that digital silence causes no overflow.
 SILENT_ENERGY = 1e-9
@@ -54,7 +54,7 @@ class UNetSVSOutput(ModelOutput):
     masks (`torch.FloatTensor` of shape `(batch, num_sources, num_channels, n_fft // 2 + 1, num_frames)`):
         Factor for each bin of the mixture's spectrogram, for each of `config.sources`.
     hidden_states (`tuple(torch.FloatTensor)`, *optional*, returned when `output_hidden_states=True`):
-        Output of each encoder and decoder layer, of one source after the other, each of shape `(batch, hidden_size,
+        Output of each encoder and decoder layer, of one U-Net after the other, each of shape `(batch, hidden_size,
         rows, frames)`; rows and frames are halved from layer to layer of the encoder and doubled in the decoder.
     """
 
@@ -73,13 +73,16 @@ class UNetSVSModel(UNetSVSSeparator, PreTrainedModel):
 
     def __init__(self, config: UNetSVSConfig):
         super().__init__(config)
-        self.unets = nn.ModuleDict({source: UNetSVSNetwork(config) for source in config.sources})
+        self.unets, self.low_unets = make_unets(config)
         self.post_init()
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
-            init.kaiming_uniform_(module.weight, a=math.sqrt(5))
+            if self.low_unets is not None and module in [unet.mask for unet in self.low_unets.values()]:
+                init.zeros_(module.weight)  # a new second U-Net adds nothing
+            else:
+                init.kaiming_uniform_(module.weight, a=math.sqrt(5))
             if module.bias is not None:
                 init.zeros_(module.bias)
         else:
@@ -112,7 +115,7 @@ class UNetSVSModel(UNetSVSSeparator, PreTrainedModel):
         """
         mixture = self._spectrum(input_values, "input_values", (self.config.num_channels,))
         magnitude = magnitude_of(mixture)
-        masks = self.masks_of(self.unets, magnitude)
+        masks = self.masks_of(self.unets, self.low_unets, magnitude)
         loss = None
         if labels is not None:
             targets = self._spectrum(labels, "labels", (len(self.config.sources), self.config.num_channels))

@@ -1,6 +1,8 @@
 """The deep U-Net (Jansson et al., ISMIR 2017), its transforms, and separation with both, in PyTorch alone."""
 
 import copy
+from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -78,10 +80,10 @@ class UNetSVSLayer(nn.Module):
 class UNetSVSNetwork(nn.Module):
     """One U-Net: scaled magnitudes in, the mask of one source out (section 3.1, figure 1)."""
 
-    def __init__(self, config: Architecture):
+    def __init__(self, config: Architecture, hidden_sizes: Sequence[int], num_bands: int):
         super().__init__()
-        sizes, size, padding = list(config.hidden_sizes), config.kernel_size, config.kernel_size // 2
-        in_channels = config.num_channels * config.num_bands
+        sizes, size, padding = list(hidden_sizes), config.kernel_size, config.kernel_size // 2
+        in_channels = config.num_channels * num_bands
 
         def halving(before: int, after: int) -> nn.Conv2d:
             return nn.Conv2d(before, after, size, stride=2, padding=padding)
@@ -116,12 +118,20 @@ class UNetSVSNetwork(nn.Module):
         return hidden_states
 
 
+def make_unets(config: Architecture) -> tuple[nn.ModuleDict, nn.ModuleDict | None]:
+    """A U-Net for each source and, if the configuration has `low_bins`, a second one for these."""
+    low_sizes = config.low_hidden_sizes or config.hidden_sizes
+    unets = {source: UNetSVSNetwork(config, config.hidden_sizes, config.num_bands) for source in config.sources}
+    low_unets = {source: UNetSVSNetwork(config, low_sizes, 1) for source in config.sources if config.low_bins}
+    return nn.ModuleDict(unets), nn.ModuleDict(low_unets) if low_unets else None
+
+
 class UNetSVSSeparator(Separator):
-    """Adds masks and separation to a module whose `unets` hold a U-Net for each source."""
+    """Adds masks and separation to a module that has the U-Nets of `make_unets`."""
 
     config: Architecture
     unets: nn.ModuleDict
-    training: bool
+    low_unets: nn.ModuleDict | None
 
     def magnitude_scale(self, magnitude: torch.Tensor) -> torch.Tensor:
         """`(batch, 1, 1, 1)`: the mixture's largest magnitude, or the mean of its frames that are not silent."""
@@ -142,17 +152,19 @@ class UNetSVSSeparator(Separator):
         Returns:
             float32 tensor `(batch, num_sources, num_channels, n_fft // 2 + 1, num_frames)`.
         """
-        return self.masks_of(in_evaluation(self.unets) if self.training else self.unets, magnitude)
+        return self.masks_of(in_evaluation(self.unets), in_evaluation(self.low_unets), magnitude)
 
-    def masks_of(self, unets: nn.ModuleDict, magnitude: torch.Tensor) -> torch.Tensor:
+    def masks_of(self, unets: nn.ModuleDict, low_unets: nn.ModuleDict | None, magnitude: torch.Tensor) -> torch.Tensor:
         """Masks of the given U-Nets, in their own mode; the highest bin gets the mask of the bin below."""
         config = self.config
         scaled = (magnitude / self.magnitude_scale(magnitude))[:, :, : config.num_bins]
         if config.magnitude_exponent != 1:
             scaled = scaled**config.magnitude_exponent
-        hidden_states = fold_bands(scaled, config.num_bands).to(next(unets.parameters()).dtype)
-        logits = [unet(hidden_states).float() for unet in unets.values()]
-        masks = torch.stack([unfold_bands(torch.sigmoid(each), config.num_bands) for each in logits], dim=1)
+        logits = logits_of(unets, scaled, config.num_bands)
+        if low_unets is not None:
+            low = logits_of(low_unets, scaled[:, :, : config.low_bins], 1)
+            logits = logits + nn.functional.pad(low, (0, 0, 0, config.num_bins - config.low_bins))
+        masks = torch.sigmoid(logits)
         return torch.cat([masks, masks[..., -1:, :]], dim=-2)
 
     @torch.inference_mode()
@@ -168,8 +180,19 @@ class UNetSVSSeparator(Separator):
         return overlap_add(mixture * masks, config.n_fft, config.hop_length).cpu().numpy()
 
 
-def in_evaluation(unets: nn.ModuleDict) -> nn.ModuleDict:
-    """Copies of modules in evaluation mode that share their weights: others may be training the originals."""
+def logits_of(unets: nn.ModuleDict, scaled: torch.Tensor, num_bands: int) -> torch.Tensor:
+    """Magnitudes `(batch, channels, bins, frames)` to logits `(batch, sources, channels, bins, frames)`."""
+    hidden_states = fold_bands(scaled, num_bands).to(next(unets.parameters()).dtype)
+    return torch.stack([unfold_bands(unet(hidden_states).float(), num_bands) for unet in unets.values()], dim=1)
+
+
+UNets = TypeVar("UNets", bound=nn.ModuleDict | None)
+
+
+def in_evaluation(unets: UNets) -> UNets:
+    """The modules or, while they are trained, copies in evaluation mode that share their weights."""
+    if unets is None or not unets.training:
+        return unets
     shared = {id(tensor): tensor for tensor in (*unets.parameters(), *unets.buffers())}
     return copy.deepcopy(unets, shared).eval()
 
@@ -180,7 +203,7 @@ class UNetSVSModule(UNetSVSSeparator, nn.Module):
     def __init__(self, config: Architecture):
         super().__init__()
         self.config = config
-        self.unets = nn.ModuleDict({source: UNetSVSNetwork(config) for source in config.sources})
+        self.unets, self.low_unets = make_unets(config)
         self.eval()
 
     @property

@@ -8,7 +8,7 @@ from train.arguments import parse_arguments
 from train.trainer import initial_model
 
 from .conftest import small_config
-from .small_training import arguments, refused, train_here, trained, weights_of
+from .small_training import arguments, refused, train_here, trained, weights_of, write_recipe
 
 
 def test_it_starts_with_the_checkpoints_weights_and_shape(training_root, checkpoint, model, monkeypatch, capsys):
@@ -41,6 +41,14 @@ def test_other_channels_make_the_first_and_the_last_layer_new(checkpoint, model)
     assert len(kept) == len(before) - 3
     assert all(torch.equal(before[name], after[name]) for name in kept)
     assert all(parameter.isfinite().all() for parameter in tuned.parameters())
+
+
+def test_a_second_u_net_may_be_added(training_root, checkpoint, capsys):
+    recipe = write_recipe(training_root / "low.json", low_bins=32, low_hidden_sizes=[4, 4, 4])
+    after = weights_of(trained(training_root, "low", "--model_name_or_path", checkpoint, "--recipe", recipe))
+    before = weights_of(checkpoint)
+    assert after["low_unets.vocals.mask.weight"].any()
+    assert f"{len(before)} tensors kept, {len(after) - len(before)} new (low_unets.vocals.d" in capsys.readouterr().out
 
 
 def test_nothing_of_a_checkpoint_is_new_weights(model):

@@ -9,6 +9,7 @@ from torch import nn
 
 from modeling_unet_svs import UNetSVSConfig, UNetSVSModel
 from modeling_unet_svs.network import fold_bands, overlap_add, stft, unfold_bands
+from modeling_unet_svs.onnx.export import MaskNetwork
 from modeling_unet_svs.separation import synthesis_envelope
 
 from .conftest import make_model, small_config
@@ -179,3 +180,26 @@ def test_any_number_of_samples_gives_frames_that_the_network_can_halve(model):
         masks = model(torch.zeros(1, 2, num_samples)).masks
         assert masks.shape[-1] % model.config.frame_multiple == 0
         assert masks.shape[-1] * 64 + 192 >= num_samples
+
+
+def test_a_second_unet_adds_to_the_masks_of_the_lowest_bins_and_begins_with_nothing():
+    alone = make_model(small_config(num_bands=2))
+    model = make_model(small_config(num_bands=2, low_bins=64, low_hidden_sizes=(4, 4, 6)))
+    model.load_state_dict(alone.state_dict(), strict=False)
+    magnitude = torch.rand(3, 2, 129, 32)
+    first = alone.estimate_masks(magnitude)
+    assert torch.equal(model.estimate_masks(magnitude), first)
+    (unet,) = model.low_unets.values()
+    assert unet.encoder[0].conv.weight.shape == (4, 2, 5, 5)
+    nn.init.normal_(unet.mask.weight)
+    masks = model.estimate_masks(magnitude)
+    assert masks.shape == first.shape
+    assert torch.equal(masks[..., 64:, :], first[..., 64:, :])
+    assert not torch.isclose(masks[..., :64, :], first[..., :64, :]).all(dim=-1).any()
+    assert torch.allclose(MaskNetwork(model)(magnitude), masks, atol=1e-5)
+
+
+@pytest.mark.parametrize("wrong", [{"low_bins": 3}, {"low_bins": 1024}, {"low_hidden_sizes": (8, 8)}])
+def test_a_second_unet_that_cannot_be_is_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        UNetSVSConfig(**wrong)

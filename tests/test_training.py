@@ -162,6 +162,13 @@ def test_bf16_goes_on_in_full_precision_where_a_gradient_is_not_finite(training_
     assert all(weight.isfinite().all() for weight in weights_of(folder).values())
 
 
+@pytest.mark.parametrize(("dtype", "said"), [(torch.bfloat16, "bf16"), (torch.float32, "no")])
+def test_the_device_decides_about_the_precision(dtype, said, training_root, monkeypatch, capsys):
+    monkeypatch.setattr(trainer, "choose_dtype", lambda *_: dtype)
+    trained(training_root, f"precision {said}", "--mixed_precision", "auto", "--max_train_steps", 1)
+    assert f"new weights; mixed precision: {said}" in capsys.readouterr().out
+
+
 def test_accumulated_gradients_are_those_of_the_whole_batch(training_root, finished_run):
     """Without batch normalisation's own statistics they would be the same; here they are close."""
     steps = ("--train_batch_size", "2", "--gradient_accumulation_steps", "2")

@@ -47,5 +47,5 @@ def test_accelerate_reads_the_configuration_of_each_kind_of_machine():
     configs = {path.name: load_config_from_file(str(path)) for path in CONFIGURATIONS.glob("*.yaml")}
     assert {name: config.num_processes for name, config in configs.items()} == PROCESSES
     assert {config.mixed_precision for config in configs.values()} == {"no"}
-    assert read_recipe("full_band")["training"]["mixed_precision"] == "bf16"
+    assert read_recipe("full_band")["training"]["mixed_precision"] == "auto"
     assert configs["fsdp.yaml"].fsdp_config["fsdp_transformer_layer_cls_to_wrap"] == "UNetSVSNetwork"

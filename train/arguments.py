@@ -27,6 +27,9 @@ class DataArguments:
     musdb_dir: str | None = HfArg(default=None, help="MUSDB18: folder with train/ and test/.")
     mir1k_dir: str | None = HfArg(default=None, help="MIR-1K: folder of clips.")
     instrumentals_dir: str | None = HfArg(default=None, help="Folder of music without voice.")
+    voices_dir: str | None = HfArg(
+        default=None, help="Folder of voices without music; each subfolder is a group of singers."
+    )
     stems_dir: str | None = HfArg(
         default=None, help="Folder of SONG/{vocals, accompaniment | mixture | drums,bass,other}.*, or DSD100."
     )
@@ -51,7 +54,7 @@ class DataArguments:
         if self.streaming:
             refuse_if(not self.dataset_name, "--streaming reads --dataset_name, which is not given.")
             only = "--streaming reads only --dataset_name: leave the folders out."
-            refuse_if(folders or self.instrumentals_dir, only)
+            refuse_if(folders or self.instrumentals_dir or self.voices_dir, only)
             too_few = "--shuffle_buffer_size and --crops_per_song must be at least 1."
             refuse_if(self.shuffle_buffer_size < 1 or self.crops_per_song < 1, too_few)
         if self.layout:
@@ -86,8 +89,9 @@ class TrainingArguments(DataArguments):
     weight_decay: float = HfArg(default=0.01, help="AdamW's weight decay.")
     max_grad_norm: float = HfArg(default=5.0, help="Upper limit of the gradients' norm.")
     ema_decay: float = HfArg(default=0.999, help="Decay of the weights' moving average, which is what is saved.")
-    mixed_precision: Literal["no", "bf16", "fp16"] = HfArg(
-        default="no", help="Precision; after an overflow, bf16 goes on in full precision."
+    mixed_precision: Literal["auto", "no", "bf16", "fp16"] = HfArg(
+        default="no",
+        help="Precision; auto is the device's fastest; bf16 goes on in full precision after an overflow.",
     )
     torch_compile: bool = HfArg(default=False, help="Compile the model first; worthwhile for long runs.")
     num_workers: int = HfArg(default=1, help="Processes that make examples.")

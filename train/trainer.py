@@ -5,6 +5,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from transformers import get_cosine_schedule_with_warmup
 from modeling_unet_svs import UNetSVSConfig, UNetSVSModel
 from modeling_unet_svs.audio.whole_files import whole_folder
 from modeling_unet_svs.command.batch import share_cpus
-from modeling_unet_svs.command.checkpoint import load_checkpoint
+from modeling_unet_svs.command.checkpoint import choose_dtype, load_checkpoint
+from modeling_unet_svs.separation import refuse_if
 
 from .arguments import TrainingArguments
 from .checkpoints import find_checkpoint, load_checkpoint_state, save_checkpoint, save_model
@@ -28,10 +30,16 @@ from .publishing.card import write_run_card
 from .publishing.hub import publish
 from .validation import available_trackers, log_example, validate
 
+PRECISIONS = {torch.float32: "no", torch.bfloat16: "bf16", torch.float16: "fp16"}
+
 
 def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArguments) -> None:
     """Trains a model and saves the moving average of its weights to `training.output_dir`."""
     output_dir = Path(training.output_dir)
+    if training.mixed_precision == "auto":
+        # A build for GPUs names an accelerator where there is none.
+        device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+        training.mixed_precision = PRECISIONS[choose_dtype("auto", device)]
     accelerator = Accelerator(
         # Without a GPU, Accelerate joins several processes only if it is told to use the CPU.
         cpu=not torch.accelerator.is_available(),
@@ -48,7 +56,7 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
 
     set_seed(training.seed)
     model, said = initial_model(config, training.model_name_or_path)
-    accelerator.print(said)
+    accelerator.print(f"{said}; mixed precision: {training.mixed_precision}")
     output_dir.mkdir(parents=True, exist_ok=True)
     # The processes start with the same weights, but drop different units.
     set_seed(training.seed, device_specific=True)
@@ -116,7 +124,8 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
             values |= {"learning_rate": schedule.get_last_lr()[0], "gradient_norm": norm.item()}
             accelerator.log(values, step=run.step)
         if validation_songs and (run.step % training.validation_steps == 0 or is_last):
-            scores = validate(average.module, validation_songs, accelerator)
+            with nullcontext() if run.full_precision else accelerator.autocast():
+                scores = validate(average.module, validation_songs, accelerator)
             accelerator.log(scores, step=run.step)
             if accelerator.is_main_process:
                 tqdm.write(f"step {run.step}: " + ", ".join(f"{name} {value:.2f}" for name, value in scores.items()))

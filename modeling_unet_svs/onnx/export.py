@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..audio.whole_files import whole_files
-from ..network import UNetSVSModule
+from ..network import UNetSVSLayer, UNetSVSModule
 from .runner import DESCRIPTION, write_description
 
 
@@ -20,11 +20,10 @@ class MaskNetwork(nn.Module):
     def __init__(self, model: UNetSVSModule, dtype: torch.dtype = torch.float32):
         super().__init__()
         self.model = copy.deepcopy(model).cpu().float().eval()
-        unets: Any = self.model.unets.values()
-        for unet in unets:
-            for layer in [*unet.encoder, *unet.decoder]:
-                transposed = isinstance(layer.conv, nn.ConvTranspose2d)
-                layer.conv, layer.norm = fuse_conv_bn_eval(layer.conv, layer.norm, transposed), nn.Identity()
+        layers: Any = [module for module in self.model.modules() if isinstance(module, UNetSVSLayer)]
+        for layer in layers:
+            transposed = isinstance(layer.conv, nn.ConvTranspose2d)
+            layer.conv, layer.norm = fuse_conv_bn_eval(layer.conv, layer.norm, transposed), nn.Identity()
         self.model.to(dtype).requires_grad_(False)
         overflown = [name for name, weight in self.model.named_parameters() if not weight.isfinite().all()]
         if overflown:

@@ -3,8 +3,9 @@
 import errno
 import hashlib
 import logging
+import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import numpy as np
 from filelock import FileLock
 from tqdm.auto import tqdm
 
-from modeling_unet_svs.audio.whole_files import whole_file
+from modeling_unet_svs.audio.whole_files import replace_text, whole_file
 from modeling_unet_svs.audio_reading import AudioFileError
 from modeling_unet_svs.separation import Resampler
 
@@ -24,6 +25,12 @@ logger = logging.getLogger(__name__)
 # Part of the file names: change it whenever the result of decoding changes.
 FORMAT = 4
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# Bandwidths are measured in frames of so many samples, at most so many of them, and in bands of so many Hz.
+BAND_WINDOW, MAX_BAND_FRAMES, BAND = 2048, 1024, 100.0
+# A band counts by its loudest frames, such as consonants: this share of all frames.
+LOUD_SHARE = 0.03
+# Voices always fill these Hz. Codecs leave a little where nothing was, but not this many dB under them.
+FILLED_BAND, EMPTY_LEVEL = (1000.0, 4000.0), -31.0
 
 
 @dataclass(frozen=True)
@@ -32,7 +39,7 @@ class DecodedSong:
 
     name: str
     source: str
-    bandwidth: float
+    bandwidth: float  # Hz up to which the recordings have content; infinite for all that the rate can hold
     num_samples: int
     stems: Mapping[str, Path | np.ndarray]
 
@@ -96,7 +103,16 @@ class _Cache:
         check_rates(song, missing)  # before any stem is kept
         for stem in missing:
             self._decode_once(song, stem, files[stem])
-        return _decoded(song, files, self.sampling_rate)
+        return _decoded(song, files, self.sampling_rate, map(self._bandwidth, files.values()))
+
+    def _bandwidth(self, stem: Path) -> float:
+        """The bandwidth of a decoded stem, measured once and kept beside it."""
+        kept = stem.with_suffix(".bandwidth")
+        if not kept.exists():
+            bandwidth = measure_bandwidth(open_stem(stem), self.sampling_rate)
+            with _written(self.folder):
+                replace_text(kept, str(bandwidth))
+        return float(kept.read_text())
 
     def _file(self, song: Song, stem: str) -> Path:
         """The file of a stem; its name changes with whatever the stem is decoded from."""
@@ -135,13 +151,16 @@ def _identity(recording: Recording) -> tuple:
 def decode_song(song: Song, sampling_rate: int, num_channels: int) -> DecodedSong:
     """Decodes all stems to memory."""
     stems = {name: _stem_for_model(song, name, sampling_rate, num_channels) for name in song.parts}
-    return _decoded(song, stems, sampling_rate)
+    bandwidths = [measure_bandwidth(stem, sampling_rate) for stem in stems.values()]
+    return _decoded(song, stems, sampling_rate, bandwidths)
 
 
-def _decoded(song: Song, stems: Mapping[str, Path | np.ndarray], sampling_rate: int) -> DecodedSong:
+def _decoded(
+    song: Song, stems: Mapping[str, Path | np.ndarray], sampling_rate: int, bandwidths: Iterable[float]
+) -> DecodedSong:
     lengths = {name: open_stem(stem).shape[1] for name, stem in stems.items()}
     check_alike(song.name, [(name, sampling_rate, length) for name, length in lengths.items()])
-    return DecodedSong(song.name, song.source, song.bandwidth, min(lengths.values()), stems)
+    return DecodedSong(song.name, song.source, min(max(bandwidths), song.max_bandwidth), min(lengths.values()), stems)
 
 
 def _stem_for_model(song: Song, stem: str, sampling_rate: int, num_channels: int) -> np.ndarray:
@@ -158,3 +177,23 @@ def _stem_for_model(song: Song, stem: str, sampling_rate: int, num_channels: int
         raise AudioFileError(first.label, f"has {len(waveform)} channels where {num_channels} are needed.")
     # Separation resamples so, too; PyTorch takes seconds a song between rates with no large common factor.
     return Resampler(rate, sampling_rate, len(waveform)).push(waveform, last=True).astype(np.float16)
+
+
+def measure_bandwidth(waveform: np.ndarray, sampling_rate: int) -> float:
+    """The Hz above which a recording has nothing; infinite if it has no gap there, is silent, or too short to tell."""
+    hop = BAND_WINDOW // 2
+    num_frames = waveform.shape[1] // hop - 1
+    num_loud = int(min(num_frames, MAX_BAND_FRAMES) * LOUD_SHARE)
+    if num_loud < 1:
+        return math.inf
+    starts = np.linspace(0, num_frames - 1, min(num_frames, MAX_BAND_FRAMES)).astype(int) * hop
+    frames = np.stack([waveform[:, start : start + BAND_WINDOW].mean(axis=0, dtype=np.float32) for start in starts])
+    power = np.square(np.abs(np.fft.rfft(frames * np.hanning(BAND_WINDOW).astype(np.float32))))
+    edges = np.arange(0, sampling_rate / 2, BAND)
+    levels = np.add.reduceat(power, np.ceil(edges * BAND_WINDOW / sampling_rate).astype(int), axis=1)
+    loud = np.sort(levels, axis=0)[-num_loud:].mean(axis=0)
+    filled = loud[(edges >= FILLED_BAND[0]) & (edges < FILLED_BAND[1])]
+    if not filled.any():
+        return math.inf
+    highest = edges[np.flatnonzero(loud > filled.mean() * 10 ** (EMPTY_LEVEL / 10))[-1]]
+    return float(highest + BAND) if highest + 2 * BAND < sampling_rate / 2 else math.inf

@@ -21,10 +21,10 @@ logger = logging.getLogger(__name__)
 STEM_STREAMS = {"drums": 1, "bass": 2, "other": 3, "vocals": 4}
 STEM_FILE = ".stem.mp4"
 REQUIRED_STEMS = ("vocals", "accompaniment")
-# MIR-1K was recorded at 16 kHz; the converters' filters end a little below half of that.
-MIR1K_BANDWIDTH = 7600.0
 # The other singers share backing tracks, directly or through each other, so none of them can be held out.
 MIR1K_VALIDATION_SINGERS = ("jmzen",)
+# Its clips have 8 kHz, of which their filter and codec left the last part half empty.
+MIR1K_BANDWIDTH = 7600.0
 # The standard validation songs in MUSDB18's train split.
 MUSDB18_VALIDATION = (
     "Actions - One Minute Smile",
@@ -42,6 +42,8 @@ MUSDB18_VALIDATION = (
     "Meaxic - Take A Step",
     "Traffic Experiment - Sirens",
 )
+# Groups and singers of the known collections of voices that validate.
+VALIDATION_VOICES = ("csd/", "vocadito/", *(f"ravdess/actor_{number}" for number in (21, 22, 23, 24)))
 # Without known validation songs, every tenth song validates.
 HELD_OUT_EVERY = 10
 CLIP_NAME = re.compile(r"[A-Za-z]+_\d+_\d+")
@@ -271,7 +273,30 @@ def load_mir1k(mir1k_dir: str | Path, split: str) -> list[Song]:
 
 def load_instrumentals(instrumentals_dir: str | Path) -> list[Song]:
     """Music without voice."""
-    root = Path(instrumentals_dir)
-    stems = {str(path.relative_to(root)): {"accompaniment": File(str(path))} for path in audio_files(root)}
-    refuse_if(not stems, f"no audio files in {root}.")
-    return [Song(name, "instrumentals", "train", stem) for name, stem in stems.items()]
+    return _single_stems(Path(instrumentals_dir), "accompaniment", "instrumentals")
+
+
+def load_voices(voices_dir: str | Path, split: str) -> list[Song]:
+    """Voices without music: the known groups validate, or each tenth, or the last of fewer; groups stay whole."""
+    songs = _single_stems(Path(voices_dir), "vocals", "voices")
+    held_out = tuple(known for known in VALIDATION_VOICES if any(song.name.startswith(known) for song in songs))
+    groups = sorted({voice_group(song.name) for song in songs})
+    if not held_out and len(groups) > 1:
+        held_out = tuple(f"{group}/" for group in groups[HELD_OUT_EVERY - 1 :: HELD_OUT_EVERY] or groups[-1:])
+    for song in songs:
+        song.split = "validation" if f"{song.name}/".startswith(held_out) else "train"
+    return [song for song in songs if song.split == split]
+
+
+def voice_group(name: str) -> str:
+    """The group of singers that a voice belongs to: the first part of its path."""
+    return name.split("/")[0]
+
+
+def _single_stems(root: Path, stem: str, source: str) -> list[Song]:
+    """All audio files of a folder, each of them one stem; all are for training."""
+    songs = [
+        Song(path.relative_to(root).as_posix(), source, "train", {stem: File(str(path))}) for path in audio_files(root)
+    ]
+    refuse_if(not songs, f"no audio files in {root}.")
+    return songs

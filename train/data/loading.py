@@ -15,7 +15,7 @@ from modeling_unet_svs.separation import refuse_if
 
 from ..arguments import DataArguments, TrainingArguments
 from .cache import DecodedSong, decode_songs
-from .folders import load_instrumentals, load_mir1k, load_musdb18, load_song_collection
+from .folders import load_instrumentals, load_mir1k, load_musdb18, load_song_collection, load_voices
 from .mixing import Mixer, MixingArguments, RandomMixes
 from .songs import Song
 from .streaming import SongStream, StreamedMixes
@@ -70,9 +70,12 @@ def find_songs(data: DataArguments) -> tuple[list[Song], list[Song]]:
         validation += songs["validation"]
     if data.mir1k_dir:
         train += load_mir1k(data.mir1k_dir, "train")
-        validation = validation or load_mir1k(data.mir1k_dir, "validation")
+        validation += load_mir1k(data.mir1k_dir, "validation")
     if data.instrumentals_dir:
         train += load_instrumentals(data.instrumentals_dir)
+    if data.voices_dir:
+        train += load_voices(data.voices_dir, "train")
+        validation += load_voices(data.voices_dir, "validation")
     return train, validation
 
 

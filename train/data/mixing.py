@@ -1,5 +1,6 @@
 """Random training examples: crops of decoded songs, remixed between songs, deterministic in seed and index."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,15 +14,20 @@ from modeling_unet_svs.separation import refuse_if
 
 from .augmentations import change_gain, change_speed, draw_percent, pan, source_samples, swap_channels
 from .cache import DecodedSong
+from .folders import voice_group
+from .production import produce
 
 SILENT_RMS = 1e-4
+# Share of the second voices that are of the same recording, and their levels in dB against the lead.
+SAME_RECORDING_SHARE, HARMONY_LEVELS = 0.5, (-14.0, -4.0)
 
 
 @dataclass
 class MixingArguments:
     """How training mixtures are made; shares are probabilities for each example."""
 
-    mir1k_share: float = HfArg(default=0.4, help="Voices taken from MIR-1K, if other songs are given, too.")
+    voices_share: float = HfArg(default=0.35, help="Voices taken from --voices_dir, if it is given.")
+    mir1k_share: float = HfArg(default=0.4, help="Other voices taken from MIR-1K, if other songs are given, too.")
     no_vocals_share: float = HfArg(default=0.04, help="Examples without any voice.")
     coherent_share: float = HfArg(default=0.33, help="Voices that keep the accompaniment they were recorded with.")
     instrumentals_share: float = HfArg(
@@ -36,6 +42,10 @@ class MixingArguments:
     swap_share: float = HfArg(default=0.5, help="Voices and accompaniments whose left and right are exchanged.")
     panning_share: float = HfArg(default=0.0, help="Stems that are moved between left and right.")
     max_panning: float = HfArg(default=6.0, help="Largest gain in dB of one channel over the other by panning.")
+    production_share: float = HfArg(
+        default=0.0, help="Voices of --voices_dir or MIR-1K over other music that are produced as in a studio."
+    )
+    harmony_share: float = HfArg(default=0.0, help="Voices of --voices_dir with a second voice below them.")
 
 
 class Mixer:
@@ -45,13 +55,15 @@ class Mixer:
         self.config, self.mixing = config, mixing
         self.mir1k = [song for song in songs if song.source == "mir1k"]
         self.instrumentals = [song for song in songs if "vocals" not in song.stems]
-        self.songs = [song for song in songs if song.source != "mir1k" and "vocals" in song.stems]
+        self.voices = [song for song in songs if song.source == "voices"]
+        self.songs = [song for song in songs if song.source not in ("mir1k", "voices") and "vocals" in song.stems]
+        self.voice_shares = voice_shares(self.voices)
         refuse_if(
             not self.songs and not self.mir1k,
             "no song with a vocals stem to train on: give --musdb_dir, --mir1k_dir, --stems_dir or --dataset_name.",
         )
         for source in config.sources:
-            lacking = [song.name for song in songs if source not in song.stems]
+            lacking = [song.name for song in songs if song.source != "voices" and source not in song.stems]
             refuse_if(
                 lacking and source not in ("vocals", "accompaniment"),
                 f"source {source!r} needs songs with that stem, which {', '.join(lacking[:1])!r} lacks: train on "
@@ -66,7 +78,7 @@ class Mixer:
         stems, bandwidth = self._draw(rng)
         for name in stems:
             for augmentation, share in self.augmentations:
-                if share > 0 and rng.random() < share:
+                if _happens(rng, share):
                     stems[name] = augmentation(stems[name], rng)
         stems["accompaniment"] = _backing(stems)
         return {
@@ -77,13 +89,23 @@ class Mixer:
 
     def _draw(self, rng: np.random.Generator) -> tuple[dict[str, torch.Tensor], float]:
         mixing = self.mixing
-        use_mir1k = self.mir1k and (not self.songs or rng.random() < mixing.mir1k_share)
-        song = _pick(rng, self.mir1k if use_mir1k else self.songs)
-        is_coherent = not (self.songs or self.instrumentals) or rng.random() < mixing.coherent_share
+        has_music = bool(self.songs or self.instrumentals)
+        use_voices = bool(self.voices) and has_music and rng.random() < mixing.voices_share
+        use_mir1k = not use_voices and self.mir1k and (not self.songs or rng.random() < mixing.mir1k_share)
+        song = self._voice(rng) if use_voices else _pick(rng, self.mir1k if use_mir1k else self.songs)
+        is_coherent = not has_music or (not use_voices and rng.random() < mixing.coherent_share)
+        bandwidth = song.bandwidth
         if is_coherent:
             stems = self._crop(rng, song)
         else:
             stems = {"vocals": self._crop(rng, song, ("vocals",))["vocals"], **self._accompaniment(rng)}
+            if use_voices and _happens(rng, mixing.harmony_share):
+                second = song if rng.random() < SAME_RECORDING_SHARE else self._voice(rng)
+                level = 10 ** (rng.uniform(*HARMONY_LEVELS) / 20)
+                stems["vocals"] = stems["vocals"] + self._crop(rng, second, ("vocals",))["vocals"] * level
+                bandwidth = min(bandwidth, second.bandwidth)
+            if (use_voices or use_mir1k) and _happens(rng, mixing.production_share):
+                stems["vocals"] = produce(stems["vocals"], rng, self.config.sampling_rate)
         if is_coherent and not use_mir1k:  # the artist's own mix
             stems = {name: self.change_gain(stem, rng) for name, stem in stems.items()}
         else:
@@ -91,7 +113,10 @@ class Mixer:
         if rng.random() < mixing.no_vocals_share:
             stems["vocals"] = torch.zeros_like(stems["vocals"])
             return stems, self.config.sampling_rate / 2
-        return stems, min(song.bandwidth, self.config.sampling_rate / 2)
+        return stems, min(bandwidth, self.config.sampling_rate / 2)
+
+    def _voice(self, rng: np.random.Generator) -> DecodedSong:
+        return self.voices[int(rng.choice(len(self.voices), p=self.voice_shares))]
 
     def _accompaniment(self, rng: np.random.Generator) -> dict[str, torch.Tensor]:
         """An instrumental, or drums, bass and the other instruments each from a song of its own."""
@@ -154,6 +179,19 @@ def _backing(stems: Mapping[str, torch.Tensor]) -> torch.Tensor:
     """The sum of all but the voice."""
     first, *others = (stem for name, stem in stems.items() if name != "vocals")
     return sum(others, start=first)
+
+
+def voice_shares(voices: Sequence[DecodedSong]) -> np.ndarray:
+    """The probability of each voice: groups count by the square root of their length, voices by their share of it."""
+    lengths: Counter[str] = Counter()
+    for voice in voices:
+        lengths[voice_group(voice.name)] += voice.num_samples
+    shares = np.array([voice.num_samples / lengths[voice_group(voice.name)] ** 0.5 for voice in voices])
+    return shares / shares.sum()
+
+
+def _happens(rng: np.random.Generator, share: float) -> bool:
+    return share > 0 and rng.random() < share
 
 
 def _pick(rng: np.random.Generator, songs: Sequence[DecodedSong]) -> DecodedSong:

@@ -122,10 +122,10 @@ class Song:
     """A song whose stems are known; an accompaniment or mixture without a recording is the sum of others."""
 
     name: str
-    source: str  # "musdb18", "mir1k", "instrumentals" or "stems"
+    source: str  # "musdb18", "mir1k", "instrumentals", "voices" or "stems"
     split: str
     stems: Mapping[str, Stem]
-    bandwidth: float = math.inf  # Hz up to which the recordings have content; infinite for all that they can hold
+    max_bandwidth: float = math.inf  # Hz; what is measured above it is not the music's
 
     def __post_init__(self):
         self.stems = dict(self.stems)

@@ -112,7 +112,8 @@ def write_run_card(
 ) -> None:
     """Writes the card of a run, with its arguments and its last validation, to `README.md` of the model's folder."""
     name, start = Path(folder).resolve().name, training.model_name_or_path
-    named = {"MUSDB18": training.musdb_dir, "MIR-1K": training.mir1k_dir, "instrumentals": training.instrumentals_dir}
+    named = {"MUSDB18": training.musdb_dir, "MIR-1K": training.mir1k_dir}
+    named |= {"instrumentals": training.instrumentals_dir, "voices": training.voices_dir}
     data = [label for label, path in named.items() if path]
     data += [_public(origin) for origin in (training.stems_dir, training.dataset_name) if origin]
     arguments = {key: _public(value) for key, value in asdict(training).items()} | {"mixing": asdict(mixing)}

@@ -28,6 +28,7 @@ def read_scalars(run: str | Path) -> dict[str, dict[int, float]]:
 def draw_training(scalars: Mapping[str, Mapping[int, float]]) -> Figure:
     """The curves of a training, one above the other."""
     scores = {tag.removeprefix(VALIDATION): values for tag, values in scalars.items() if tag.startswith(VALIDATION)}
+    scores.pop("error", None)
     figure = Figure(figsize=(8, 3 + 2.5 * bool(scores)), layout="constrained")
     first, *others = figure.subplots(1 + bool(scores), sharex=True, squeeze=False)[:, 0]
     first.plot(*zip(*scalars["loss"].items()), color="tab:blue")

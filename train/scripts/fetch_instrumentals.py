@@ -1,4 +1,4 @@
-"""`python -m train.fetch_instrumentals DIR`: about 15 hours of freely licensed music without voice, from Debian.
+"""`python -m train.fetch_instrumentals DIR`: about 18 hours of freely licensed music without voice, from Debian.
 
 The packages are the music of free games; their licences (CC BY-SA, CC BY, GPL, CC0, ...) are in each package's
 `copyright` file, which is kept beside the music. It needs `apt-get` and `dpkg-deb`, and installs nothing."""
@@ -26,6 +26,9 @@ PACKAGES = {
     "redeclipse-data": "usr/share/games/redeclipse/data/sounds/music",
     "hyperrogue-music": "usr/share/hyperrogue/music",
     "fretsonfire-songs-sectoid": "usr/share/games/fretsonfire/data/songs/sectoid",
+    "drascula-music": "usr/share/games/drascula/audio",
+    "hedgewars-data": "usr/share/games/hedgewars/Data/Music",
+    "nexuiz-music": "usr/share/games/nexuiz/data/music.pk3",
 }
 SUFFIXES = {".ogg", ".opus", ".mp3", ".flac", ".wav"}
 MIN_SECONDS = 20
