@@ -26,7 +26,7 @@ PACKAGES = {
     "redeclipse-data": "usr/share/games/redeclipse/data/sounds/music",
     "hyperrogue-music": "usr/share/hyperrogue/music",
     "fretsonfire-songs-sectoid": "usr/share/games/fretsonfire/data/songs/sectoid",
-    "drascula-music": "usr/share/games/drascula/audio",
+    "drascula-music": "usr/share/scummvm/drascula/audio",
     "hedgewars-data": "usr/share/games/hedgewars/Data/Music",
     "nexuiz-music": "usr/share/games/nexuiz/data/music.pk3",
 }
