@@ -20,7 +20,6 @@ from modeling_unet_svs import UNetSVSConfig, UNetSVSModel
 from modeling_unet_svs.audio.whole_files import whole_folder
 from modeling_unet_svs.command.batch import share_cpus
 from modeling_unet_svs.command.checkpoint import choose_dtype, load_checkpoint
-from modeling_unet_svs.separation import refuse_if
 
 from .arguments import TrainingArguments
 from .checkpoints import find_checkpoint, load_checkpoint_state, save_checkpoint, save_model
