@@ -40,7 +40,7 @@ def test_the_averaged_weights_are_those_that_are_saved(training_root):
     ("flags", "said"),
     [
         (["--musdb_dir", "nowhere"], "no songs of MUSDB18's train split in nowhere"),
-        (["--recipe", "x"], "--recipe 'x' is neither a file nor one of full_band, full_band_finish, paper"),
+        (["--recipe", "x"], "--recipe 'x' is neither a file nor one of full_band, full_band_finish, full_band_voices, paper"),
         (["--resume_from_checkpoint", "nowhere"], "--resume_from_checkpoint nowhere is no folder"),
         (["--push_to_hub"], "--push_to_hub needs --hub_model_id USER/NAME."),
         (["--report_to", "mlflow"], "invalid choice: 'mlflow' .*tensorboard.*wandb.*trackio.*all.*none"),
