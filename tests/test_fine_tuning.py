@@ -1,5 +1,7 @@
 """Training that starts from a checkpoint."""
 
+import re
+
 import torch
 
 from modeling_unet_svs import UNetSVSConfig
@@ -70,7 +72,23 @@ def test_the_weights_of_the_finished_run_are_complete(training_root, checkpoint)
     assert any(not torch.equal(before[name], after[name]) for name in before)
 
 
+def test_the_best_is_never_worse_than_the_start(training_root, checkpoint, capsys):
+    """At a learning rate that ruins the weights."""
+    given = ("--model_name_or_path", checkpoint, "--learning_rate", "3", "--ema_decay", "0", "--validation_steps", "2")
+    tuned = trained(training_root, "ruined", *given)
+    said = capsys.readouterr()
+    steps = {int(step): float(sdr) for step, sdr in re.findall(r"step (\d+): .*validation_sdr ([-.\d]+)", said.out)}
+    assert [*steps] == [0, 2, 4]
+    assert max(steps, key=steps.get) == 0
+    assert (
+        f"no validation was better than the start ({steps[0]:.2f} dB), which is kept in {tuned / 'best'}" in said.out
+    )
+    torch.testing.assert_close(weights_of(checkpoint), weights_of(tuned / "best"))
+
+
 def test_a_checkpoint_and_songs_are_all_that_has_to_be_said(checkpoint, model):
-    config, training, _ = parse_arguments(["--model_name_or_path", str(checkpoint), "--musdb_dir", "x"])
+    given = ["--model_name_or_path", str(checkpoint), "--musdb_dir", "x"]
+    config, training, _ = parse_arguments(given)
+    assert parse_arguments([*given, "--loss", "log_mse"])[0].loss == "log_mse"
     assert config.to_diff_dict()["hidden_sizes"] == list(model.config.hidden_sizes)
     assert training.output_dir == "runs/unet-svs"

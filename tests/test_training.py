@@ -40,11 +40,16 @@ def test_the_averaged_weights_are_those_that_are_saved(training_root):
     ("flags", "said"),
     [
         (["--musdb_dir", "nowhere"], "no songs of MUSDB18's train split in nowhere"),
-        (["--recipe", "x"], "--recipe 'x' is neither a file nor one of full_band, full_band_finish, full_band_voices, paper"),
+        (
+            ["--recipe", "x"],
+            "--recipe 'x' is neither a file nor one of full_band, full_band_finish, full",
+        ),
         (["--resume_from_checkpoint", "nowhere"], "--resume_from_checkpoint nowhere is no folder"),
         (["--push_to_hub"], "--push_to_hub needs --hub_model_id USER/NAME."),
         (["--report_to", "mlflow"], "invalid choice: 'mlflow' .*tensorboard.*wandb.*trackio.*all.*none"),
         (["--report_to", "wandb"], "pip install wandb"),
+        (["--max_train_steps", "0"], "--max_train_steps is 0: use 1 or more."),
+        (["--num_bands", "3"], "n_fft is 256: use a multiple of"),
     ],
 )
 def test_what_cannot_be_trained_is_one_line_before_any_work(training_root, monkeypatch, flags, said):
@@ -64,6 +69,14 @@ def test_flags_win_over_the_recipe_and_the_recipe_over_defaults():
     assert config.sampling_rate == 8192
     assert (training.train_batch_size, training.weight_decay) == (7, 0.0)
     assert mixing == MixingArguments()
+
+
+def test_each_field_of_the_model_is_a_flag():
+    flags = "--num_bands 4 --hidden_sizes 32 64 --sources vocals drums --residual none --skip_connections false"
+    config, _, _ = parse_arguments(["--recipe", "paper", "--musdb_dir", "x", *flags.split(), "--dropout", "0.1"])
+    assert (config.num_bands, config.hidden_sizes, config.sources) == (4, [32, 64], ["vocals", "drums"])
+    assert (config.residual, config.skip_connections, config.dropout) == (None, False, 0.1)
+    assert config.hop_length == 768
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Literal, NoReturn, Optional
 
 from transformers import HfArgumentParser
 from transformers.hf_argparser import HfArg
 
 from modeling_unet_svs import DEFAULT_CHECKPOINT, UNetSVSConfig
+from modeling_unet_svs.architecture import Architecture
 from modeling_unet_svs.command.checkpoint import load_checkpoint
 from modeling_unet_svs.separation import refuse_if
 
@@ -70,6 +71,11 @@ RECIPES = Path(__file__).parent / "recipes"
 DEFAULT_RECIPE = "full_band"
 
 
+# Flags of things that are counted, of which there must be some.
+COUNTS = ("max_train_steps", "train_batch_size", "gradient_accumulation_steps", "validation_steps", "logging_steps")
+COUNTS = (*COUNTS, "checkpointing_steps", "checkpoints_total_limit", "early_stopping_patience")
+
+
 @dataclass(kw_only=True)
 class TrainingArguments(DataArguments):
     """The data, the recipe, the optimizer and the output of a training."""
@@ -112,12 +118,30 @@ class TrainingArguments(DataArguments):
     push_to_hub: bool = HfArg(default=False, help="Upload the trained model, in one commit.")
     hub_model_id: str | None = HfArg(default=None, help="USER/NAME on the Hub, for --push_to_hub.")
 
+    def __post_init__(self):
+        for name in COUNTS:
+            value = getattr(self, name)
+            refuse_if(value is not None and value < 1, f"--{name} is {value}: use 1 or more.")
+
 
 class CommandParser(HfArgumentParser):
     """Raises what is wrong with a command line, so that it is one line instead of a list of all flags."""
 
     def error(self, message: str) -> NoReturn:
         raise ValueError(message)
+
+
+def _model_arguments() -> type:
+    """A dataclass with a field for each of the model's configuration, `None` where it is not given."""
+    flags = []
+    for field in dataclasses.fields(Architecture):
+        kind = {list[str] | tuple[str, ...]: list[str], list[int] | tuple[int, ...]: list[int], float | int: float}
+        given = HfArg(default=None, help="The model's, as in UNetSVSConfig; over the recipe's.")
+        flags.append((field.name, Optional[kind.get(field.type, field.type)], given))  # noqa: UP045 (for any type)
+    return dataclasses.make_dataclass("ModelArguments", flags)
+
+
+ModelArguments = _model_arguments()
 
 
 def read_recipe(name: str) -> dict[str, dict]:
@@ -141,20 +165,23 @@ def parse_arguments(
     arguments: Sequence[str] | None = None,
 ) -> tuple[UNetSVSConfig, TrainingArguments, MixingArguments]:
     """Reads the command line, with the recipe's values as defaults."""
-    parser = CommandParser((TrainingArguments, MixingArguments), prog="accelerate launch train")
+    parser = CommandParser((TrainingArguments, MixingArguments, ModelArguments), prog="accelerate launch train")
     given = sys.argv[1:] if arguments is None else [*arguments]
     recipe = read_recipe(parser.parse_known_args(given)[0].recipe or DEFAULT_RECIPE)
     defaults = {**recipe.get("training", {}), **recipe.get("mixing", {})}
-    training, mixing = parser.parse_args_into_dataclasses(
+    training, mixing, model = parser.parse_args_into_dataclasses(
         [*(f"--{name}={value}" for name, value in defaults.items()), *given]
     )
     training.check_data()
     is_nameless = training.push_to_hub and not training.hub_model_id
     refuse_if(is_nameless, "--push_to_hub needs --hub_model_id USER/NAME.")
+    values = recipe.get("model", {})
     if training.model_name_or_path and not training.recipe:
-        config = load_checkpoint(training.model_name_or_path).config
-        return UNetSVSConfig(**dataclasses.asdict(config)), training, mixing
-    return UNetSVSConfig(**recipe.get("model", {})), training, mixing
+        values = dataclasses.asdict(load_checkpoint(training.model_name_or_path).config)
+    changes = {name: value for name, value in vars(model).items() if value is not None}
+    if changes.get("residual") == "none":
+        changes["residual"] = None
+    return UNetSVSConfig(**{**values, **changes}), training, mixing
 
 
 @dataclass

@@ -83,6 +83,23 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
     stopwatch = Stopwatch(accelerator.device, batch_size * config.patch_samples / config.sampling_rate)
     losses: list[torch.Tensor] = []
     scores: dict[str, float] = {}
+
+    def validated() -> dict[str, float]:
+        """Scores the moving average, and keeps it as `best` where it is."""
+        with nullcontext() if run.full_precision else accelerator.autocast():
+            scores = validate(average.module, validation_songs, accelerator)
+        accelerator.log(scores, step=run.step)
+        if accelerator.is_main_process:
+            tqdm.write(f"step {run.step}: " + ", ".join(f"{name} {value:.2f}" for name, value in scores.items()))
+            log_example(accelerator, average.module, validation_songs[0], run.step)
+        if scores and run.is_best(scores["validation_sdr"]) and accelerator.is_main_process:
+            with whole_folder(output_dir / "best") as best:
+                save_model(average.module, best)
+        return scores
+
+    if validation_songs and training.model_name_or_path and run.step == 0:
+        scores = validated()
+        run.start_sdr = run.best_sdr
     for batch in loader:
         stopwatch.lap("data")
         with accelerator.accumulate(model):
@@ -123,15 +140,7 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
             values |= {"learning_rate": schedule.get_last_lr()[0], "gradient_norm": norm.item()}
             accelerator.log(values, step=run.step)
         if validation_songs and (run.step % training.validation_steps == 0 or is_last):
-            with nullcontext() if run.full_precision else accelerator.autocast():
-                scores = validate(average.module, validation_songs, accelerator)
-            accelerator.log(scores, step=run.step)
-            if accelerator.is_main_process:
-                tqdm.write(f"step {run.step}: " + ", ".join(f"{name} {value:.2f}" for name, value in scores.items()))
-                log_example(accelerator, average.module, validation_songs[0], run.step)
-            if scores and run.is_best(scores["validation_sdr"]) and accelerator.is_main_process:
-                with whole_folder(output_dir / "best") as best:
-                    save_model(average.module, best)
+            scores = validated()
             is_last |= run.validations_since_best == training.early_stopping_patience
         if run.step % training.checkpointing_steps == 0 or is_last:
             save_checkpoint(accelerator, output_dir, run.step, training.checkpoints_total_limit, config)
@@ -140,6 +149,11 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
             break
 
     progress.close()
+    if run.start_sdr == run.best_sdr > -math.inf:
+        accelerator.print(
+            f"no validation was better than the start ({run.start_sdr:.2f} dB), kept in {output_dir / 'best'}: "
+            "try a lower --learning_rate, or more songs of the kind that validates."
+        )
     if accelerator.is_main_process:
         save_model(average.module, output_dir)
         write_run_card(output_dir, config, training, mixing, scores)
@@ -185,6 +199,7 @@ class RunState:
     """Progress of a run, which its checkpoints keep."""
 
     step: int = 0
+    start_sdr: float = -math.inf
     best_sdr: float = -math.inf
     validations_since_best: int = 0
     full_precision: bool = False
