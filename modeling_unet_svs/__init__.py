@@ -44,7 +44,12 @@ __all__ = ["DEFAULT_CHECKPOINT", *_MODULES]
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f".{_MODULES[name]}", __name__), name)
+    try:
+        value = globals()[name] = getattr(import_module(f".{_MODULES[name]}", __name__), name)
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "transformers"):
+            raise
+        raise ModuleNotFoundError(f'{name} needs {error.name}: pip install "unet-svs[torch]"') from None
     return value
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .configuration_unet_svs import UNetSVSConfig
 from .network import UNetSVSLayer, UNetSVSSeparator, magnitude_of, make_unets, stft
+from .onnx_graph import WEIGHTS, write_graph
 
 # Lower limit of a mixture's energy, so that digital silence causes no overflow.
 SILENT_ENERGY = 1e-9
@@ -122,6 +124,15 @@ class UNetSVSModel(UNetSVSSeparator, PreTrainedModel):
             scale, bin_weights = self.magnitude_scale(magnitude), self._bin_weights(label_bandwidth, magnitude)
             loss = LOSSES[self.config.loss](masks, mixture, magnitude, targets, scale, bin_weights)
         return UNetSVSOutput(loss=loss, masks=masks)
+
+    def save_pretrained(self, save_directory: Any, *args: Any, push_to_hub: bool = False, **kwargs: Any) -> None:
+        """As of every model, with an ONNX graph beside the weights; see [`PreTrainedModel.save_pretrained`]."""
+        repo_id = kwargs.pop("repo_id", Path(save_directory).name)
+        super().save_pretrained(save_directory, *args, **kwargs)
+        if kwargs.get("is_main_process", True) and Path(save_directory, WEIGHTS).is_file():
+            write_graph(self.config, save_directory)
+        if push_to_hub:  # the graph, too, which is why it comes last
+            self.push_to_hub(repo_id, token=kwargs.get("token"))
 
     def _spectrum(self, waveform: Tensor, name: str, middle: tuple[int, ...]) -> Tensor:
         """Spectrograms of `(batch, *middle, num_samples)`, with zeros at the end to fill the last frames."""

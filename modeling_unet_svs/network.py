@@ -1,6 +1,7 @@
 """The deep U-Net (Jansson et al., ISMIR 2017), its transforms, and separation with both, in PyTorch alone."""
 
 import copy
+import os
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -13,6 +14,10 @@ from .separation import Separator
 
 # Below one step of 24-bit audio times any window's sum, so that only digital silence has no larger magnitude.
 SILENT_MAGNITUDE = 1e-8
+
+if hasattr(os, "register_at_fork"):
+    # A forked process has none of PyTorch's threads, and would wait for them for ever.
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 def hann_window(n_fft: int, device: torch.device | str | None = None) -> torch.Tensor:

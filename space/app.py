@@ -26,7 +26,7 @@ import torch  # noqa: E402
 from page import STATIC, browser_page_routes, build_page  # noqa: E402
 from settings import Settings  # noqa: E402
 
-from modeling_unet_svs.command.checkpoint import choose_device, choose_dtype, load_checkpoint  # noqa: E402
+from modeling_unet_svs.command.torch_runtime import choose_device, choose_dtype, load_checkpoint  # noqa: E402
 
 # Beside the threads that separate, for downloads and other quick work.
 MORE_THREADS = 40

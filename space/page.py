@@ -60,7 +60,7 @@ def build_page(name: str, model: UNetSVSModule, results: Path, settings: Setting
         given = _input(events)
         result = _results(events, model.config.stems, settings)
         with gr.Accordion("What separates here", open=True):
-            gr.HTML(checkpoint_html(name, model), elem_id="checkpoint", apply_default_css=False)
+            gr.HTML(checkpoint_html(name), elem_id="checkpoint", apply_default_css=False)
         _wire(events, given, result, settings)
         _add_api(events, model.config.stems, settings)
         blocks.unload(events.leave)
@@ -158,12 +158,12 @@ def _add_api(events: PageEvents, stems: tuple[str, ...], settings: Settings) -> 
     )
 
 
-def checkpoint_html(name: str, model: UNetSVSModule) -> str:
+def checkpoint_html(name: str) -> str:
     """Which checkpoint separates, and what `unet-svs info` says of it."""
     # The operator's folders are nobody's business; the last two parts are a name.
     embedded = "the one that comes with unet-svs"
     shown = embedded if name == DEFAULT_CHECKPOINT else "/".join(name.rstrip("/").split("/")[-2:])
-    rows = [("checkpoint", shown), *describe_checkpoint(name, model)]
+    rows = [("checkpoint", shown), *describe_checkpoint(name)]
     cells = "".join(f"<tr><th scope='row'>{escape(key)}</th><td>{escape(value)}</td></tr>" for key, value in rows)
     return f"<table class='unet-svs-checkpoint'><tbody>{cells}</tbody></table>"
 

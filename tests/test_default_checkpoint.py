@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from transformers import AutoFeatureExtractor, AutoModel, pipeline
 
 from modeling_unet_svs import DEFAULT_CHECKPOINT, UNetSVSConfig, UNetSVSModel
-from modeling_unet_svs.command.checkpoint import load_checkpoint
+from modeling_unet_svs.command.torch_runtime import load_checkpoint
 
 from .conftest import ROOT, noise
 
@@ -28,7 +28,7 @@ def test_it_is_full_band_stereo_at_44100_hz(default):
 
 def test_it_is_stored_in_half_precision_and_used_in_full(default):
     stored = load_file(f"{DEFAULT_CHECKPOINT}/model.safetensors")
-    assert sum(tensor.nbytes for tensor in stored.values()) < 25e6
+    assert sum(tensor.nbytes for tensor in stored.values()) < 30e6
     assert {tensor.dtype for tensor in stored.values() if tensor.ndim == 4} == {torch.float16}
     assert default.dtype == torch.float32
 

@@ -6,8 +6,8 @@ import torch
 
 from modeling_unet_svs import DEFAULT_CHECKPOINT
 from modeling_unet_svs.audio_reading import read_audio
-from modeling_unet_svs.command import checkpoint as devices
-from modeling_unet_svs.command.checkpoint import choose_device, choose_dtype, load_checkpoint
+from modeling_unet_svs.command import torch_runtime as devices
+from modeling_unet_svs.command.torch_runtime import choose_device, choose_dtype, load_checkpoint
 from train.evaluation.scores import sdr
 
 CPU = torch.device("cpu")

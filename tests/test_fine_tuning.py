@@ -5,7 +5,7 @@ import re
 import torch
 
 from modeling_unet_svs import UNetSVSConfig
-from modeling_unet_svs.command.checkpoint import load_checkpoint
+from modeling_unet_svs.command.torch_runtime import load_checkpoint
 from train.arguments import parse_arguments
 from train.trainer import initial_model
 

@@ -18,7 +18,7 @@ from transformers import AutoFeatureExtractor
 
 from modeling_unet_svs.architecture import Architecture
 from modeling_unet_svs.audio_reading import AudioFileError
-from modeling_unet_svs.command.checkpoint import load_checkpoint
+from modeling_unet_svs.command.torch_runtime import load_checkpoint
 from modeling_unet_svs.network import UNetSVSModule
 
 from .conftest import raises_one_line, small_config

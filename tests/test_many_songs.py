@@ -14,7 +14,7 @@ import torch
 from modeling_unet_svs.audio_reading import read_audio
 from modeling_unet_svs.command import batch as batch_separation
 from modeling_unet_svs.command.batch import SeparationOptions, separate_all
-from modeling_unet_svs.command.checkpoint import with_less_memory
+from modeling_unet_svs.command.torch_runtime import with_less_memory
 
 from .conftest import ROOT, noise, run, write_song
 

@@ -23,7 +23,7 @@ CHILD = """
 import json, sys
 from pathlib import Path
 from modeling_unet_svs.audio_reading import AudioReader
-from modeling_unet_svs.command.checkpoint import load_checkpoint
+from modeling_unet_svs.command.torch_runtime import load_checkpoint
 from modeling_unet_svs.command.file_separation import separate_file
 
 folder, model = Path(sys.argv[1]), load_checkpoint(sys.argv[2])

@@ -77,24 +77,24 @@ def test_the_floor_is_that_of_the_50_excerpts(musdb_dir):
     assert songs.fingerprint() == results["data"]["fingerprint"]
 
 
-def test_info_prints_data_licence_and_scores_of_the_card(checkpoint, model, tmp_path, capsys):
+def test_info_prints_data_licence_and_scores_of_the_card(checkpoint, tmp_path, capsys):
     folder = Path(shutil.copytree(checkpoint, tmp_path / "checkpoint"))
     assert load_card(folder) is None
     shutil.copy(CARD, folder / "README.md")
-    print_info(str(folder), model)
+    print_info(str(folder))
     printed = capsys.readouterr().out
     scores = ("vocals SDR, mean in dB", "accompaniment SDR, mean in dB")
     assert [part for part in ("MUSDB18, MIR-1K", "non-commercial", *scores, "test") if part not in printed] == []
 
 
-def test_scores_of_several_data_sets_are_all_printed(checkpoint, model, results_dir, tmp_path, capsys):
+def test_scores_of_several_data_sets_are_all_printed(checkpoint, results_dir, tmp_path, capsys):
     """A score of the same name on MUSDB18 and on MIR-1K is two lines."""
     model_of_ours = read("musdb18-7s_test_full_band.json")["model"]
     scores = {**read("mir-1k_validation_mixture.json"), "model": model_of_ours}
     (results_dir / "mir-1k_validation_full_band.json").write_text(json.dumps(scores))
     folder = Path(shutil.copytree(checkpoint, tmp_path / "checkpoint"))
     (folder / "README.md").write_text(str(make_card(results_dir)))
-    print_info(str(folder), model)
+    print_info(str(folder))
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("vocals SDR, mean")]
     assert ["MUSDB18" in line for line in lines] == [True, False]
     assert "MIR-1K" in lines[1]

@@ -10,7 +10,7 @@ import pytest
 
 from .conftest import ROOT, run
 
-CHECKPOINT = ("config.json", "preprocessor_config.json", "model.safetensors", "README.md")
+CHECKPOINT = ("config.json", "preprocessor_config.json", "model.safetensors", "model.onnx", "README.md")
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +41,8 @@ def package_files() -> set[str]:
 def test_the_wheel_holds_the_package_and_the_checkpoint_and_nothing_else(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {name for name in names if ".dist-info/" not in name} == package_files()
-    # About 20 MB: weights in half precision, once.
-    assert 15e6 < wheel.stat().st_size < 30e6
+    # Weights in half precision, once.
+    assert 15e6 < wheel.stat().st_size < 35e6
 
 
 def test_the_source_has_no_tests_training_or_page(built):
@@ -54,7 +54,7 @@ def test_the_source_has_no_tests_training_or_page(built):
 def test_its_metadata_say_where_it_runs_and_what_it_needs(wheel):
     (found,) = importlib.metadata.distributions(name="unet-svs", path=[str(wheel)])
     assert (found.metadata["Requires-Python"], found.metadata["License-Expression"]) == (">=3.10", "Apache-2.0")
-    assert set(found.metadata.get_all("Provides-Extra")) >= {"space", "test", "train"}
+    assert set(found.metadata.get_all("Provides-Extra")) >= {"space", "test", "torch", "train"}
     assert all(">=" in requirement for requirement in found.requires if not requirement.startswith("unet-svs["))
     (command,) = found.entry_points.select(group="console_scripts")
     assert (command.name, command.value) == ("unet-svs", "modeling_unet_svs.command.cli:main")

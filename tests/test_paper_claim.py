@@ -8,7 +8,7 @@ import pytest
 from accelerate.state import AcceleratorState
 from train.paper_claim import NETWORKS, Run, rows_of, table
 
-from modeling_unet_svs.command.checkpoint import load_checkpoint
+from modeling_unet_svs.command.torch_runtime import load_checkpoint
 from train import evaluate, paper_claim
 from train.__main__ import main as train_main
 

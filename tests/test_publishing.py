@@ -6,7 +6,7 @@ import sys
 import pytest
 from huggingface_hub import ModelCard
 
-from modeling_unet_svs.command.checkpoint import load_checkpoint
+from modeling_unet_svs.command.torch_runtime import load_checkpoint
 from modeling_unet_svs.onnx.export import export_onnx
 from train.arguments import TrainingArguments
 from train.checkpoints import save_model
@@ -44,12 +44,18 @@ def test_a_failing_upload_loses_nothing_and_says_how_to_try_again(refused):
 
 def test_it_goes_up_in_one_commit_with_all_that_a_stranger_needs(refused):
     output_dir, _, _ = refused
-    export_onnx(load_checkpoint(output_dir), output_dir)
+    export_onnx(output_dir, load_checkpoint(output_dir).config, output_dir)
     with hub_stub() as hub:
         run(sys.executable, "-m", "train.publishing", output_dir, HUB_ID, env=hub_environment(hub.url))
         assert hub.repositories == [HUB_ID]
         (commit,) = hub.commits
-    assert {"model.safetensors", "config.json", "preprocessor_config.json", "modeling_unet_svs.py"} <= set(commit)
+    assert {
+        "model.safetensors",
+        "model.onnx",
+        "config.json",
+        "preprocessor_config.json",
+        "modeling_unet_svs.py",
+    } <= set(commit)
     assert commit["model.safetensors"] == (output_dir / "model.safetensors").read_bytes()
     for name in ("model.onnx", "model_fp16.onnx", "separation.json"):
         assert commit[f"onnx/{name}"] == (output_dir / "onnx" / name).read_bytes()

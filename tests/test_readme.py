@@ -42,7 +42,7 @@ def commands() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def folder(model, tmp_path_factory) -> Path:
+def folder(model, checkpoint, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("readme")
     for name in ("song.mp3", "music/one.wav", "music/album/two.flac", "instrumentals/one.wav"):
         write_song(folder / name, noise(2, NUM_SAMPLES))
@@ -50,7 +50,7 @@ def folder(model, tmp_path_factory) -> Path:
     make_mir1k(folder / "mir1k")
     make_song_folders(folder / "songs")
     # For the snippets, in whichever order they and the commands are tried.
-    export_onnx(model, folder / "graphs")
+    export_onnx(checkpoint, model.config, folder / "graphs")
     return folder
 
 

@@ -1,7 +1,10 @@
 """One song, the same stems: PyTorch as it is, compiled and exported, and ONNX Runtime without PyTorch."""
 
+import os
+import pickle
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +12,13 @@ import pytest
 import torch
 
 from modeling_unet_svs import DEFAULT_CHECKPOINT, UNetSVSModel
-from modeling_unet_svs.onnx.export import MaskNetwork, export_onnx
+from modeling_unet_svs.command.torch_runtime import load_checkpoint
+from modeling_unet_svs.onnx.export import export_onnx
 from modeling_unet_svs.onnx.runner import OnnxSeparator
+from modeling_unet_svs.onnx_graph import GRAPH, write_graph
 
 from .benchmarks.runtimes import with_network
-from .conftest import joined, make_model, noise, raises_one_line, run, small_config
+from .conftest import ROOT, joined, make_model, noise, raises_one_line, run, small_config
 
 EXACT = 1e-4
 # Half precision keeps 11 bits of the logits: masks differ by 1e-3 or so, and stems by that share of the mixture.
@@ -25,12 +30,37 @@ import numpy as np
 from modeling_unet_svs.onnx.runner import OnnxSeparator
 np.savez(sys.argv[3], **OnnxSeparator(sys.argv[1]).separate(np.load(sys.argv[2]), 22_050))
 """
+FORKING = """
+import multiprocessing, sys
+import numpy as np
+from modeling_unet_svs import DEFAULT_CHECKPOINT
+from modeling_unet_svs.command.checkpoint import load_separator
+model, _ = load_separator(DEFAULT_CHECKPOINT, sys.argv[1], "cpu", "float32")
+song = np.random.default_rng(0).standard_normal((2, 100_000)).astype("float32")
+def vocals(_): return model.separate(song, 44_100)["vocals"]
+before = vocals(0)
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    for after in pool.map_async(vocals, range(2)).get(60):
+        assert np.abs(after - before).max() < 1e-5
+"""
 EXCERPT, RATE = noise(2, 40_000), 22_050
 
 
 @pytest.fixture(scope="module")
-def graphs(model, tmp_path_factory) -> Path:
-    return export_onnx(model, tmp_path_factory.mktemp("exported"))
+def graphs(model, checkpoint, tmp_path_factory) -> Path:
+    return export_onnx(checkpoint, model.config, tmp_path_factory.mktemp("exported"))
+
+
+def saved(model: UNetSVSModel, folder: Path) -> Path:
+    """The folder of a model whose statistics and biases are not those of a new one."""
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            if tensor.is_floating_point() and tensor.ndim < 4:
+                tensor.add_(0.2 * torch.rand_like(tensor))
+            elif name.endswith("mask.weight"):
+                tensor.add_(0.1 * torch.randn_like(tensor))
+    model.save_pretrained(folder)
+    return folder
 
 
 def assert_same_stems(separator, model: UNetSVSModel, tolerance: float, mixture=EXCERPT, rate: int = RATE) -> None:
@@ -49,15 +79,6 @@ def test_compiled_in_one_graph_it_gives_the_same_stems(model):
     assert_same_stems(with_network(model, torch.compile(model.estimate_masks, fullgraph=True)), model, EXACT)
 
 
-def test_exported_it_gives_the_same_stems_in_any_batch(model):
-    network = MaskNetwork(model).export().module()
-    assert_same_stems(with_network(model, network), model, EXACT)
-    for batch_size in (1, 3):
-        magnitude = torch.rand(batch_size, 2, 129, 32)
-        with torch.no_grad():
-            assert torch.allclose(network(magnitude), model.estimate_masks(magnitude), atol=1e-5)
-
-
 @pytest.mark.parametrize(("file", "tolerance"), [("model.onnx", EXACT), ("model_fp16.onnx", HALF)])
 def test_in_onnx_runtime_it_gives_the_same_stems(graphs, model, file, tolerance):
     assert_same_stems(OnnxSeparator(graphs / file), model, tolerance)
@@ -67,21 +88,63 @@ def test_in_onnx_runtime_it_gives_the_same_stems(graphs, model, file, tolerance)
     "changes",
     [
         {"num_bands": 4, "hop_length": 200, "magnitude_exponent": 0.4},
+        {"num_bands": 2, "low_bins": 32, "low_hidden_sizes": (4, 4, 8), "kernel_size": 3},
         {"num_channels": 1, "sources": ("vocals", "drums"), "residual": None, "context_frames": 0}
         | {"magnitude_scaling": "max", "skip_connections": False},
     ],
-    ids=["bands", "two sources"],
+    ids=["bands", "second U-Net", "two sources"],
 )
-def test_every_kind_of_network_can_be_exported(changes, tmp_path):
+def test_every_kind_of_network_has_a_graph(changes, tmp_path):
     model = make_model(small_config(**changes))
-    assert_same_stems(OnnxSeparator(export_onnx(model, tmp_path) / "model.onnx"), model, EXACT)
+    folder = saved(model, tmp_path)
+    assert_same_stems(OnnxSeparator(folder), model, EXACT)
+    assert_same_stems(OnnxSeparator(export_onnx(folder, model.config, folder) / "model.onnx"), model, EXACT)
 
 
-def test_the_checkpoint_that_comes_along_gives_the_same_stems(tmp_path):
-    default = UNetSVSModel.from_pretrained(DEFAULT_CHECKPOINT)
-    graphs, mixture = export_onnx(default, tmp_path), noise(2, 100_000)
-    for file, tolerance in (("model.onnx", EXACT), ("model_fp16.onnx", HALF)):
-        assert_same_stems(OnnxSeparator(graphs / file), default, tolerance, mixture, 48_000)
+@pytest.mark.parametrize("name", [DEFAULT_CHECKPOINT, ROOT / "checkpoints" / "paper"], ids=["default", "paper"])
+def test_checkpoints_that_come_along_have_graphs_that_read_their_weights(name, tmp_path):
+    """The graphs are of some kilobytes, and those that the code writes today."""
+    default, plain = UNetSVSModel.from_pretrained(name), load_checkpoint(name)
+    mixture = noise(2, 100_000)
+    assert_same_stems(OnnxSeparator(name), default, EXACT, mixture, 48_000)
+    assert_same_stems(plain, default, 0, mixture, 48_000)
+    folder = shutil.copytree(name, tmp_path / "copy")
+    committed = (folder / GRAPH).read_bytes()
+    assert len(committed) < 40_000
+    write_graph(default.config, folder)
+    assert (folder / GRAPH).read_bytes() == committed
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_weights_are_read_in_the_type_that_they_are_stored_in(dtype, tmp_path):
+    model = make_model(small_config()).to(dtype)
+    folder = saved(model, tmp_path)
+    assert_same_stems(OnnxSeparator(folder), load_checkpoint(folder), EXACT)
+
+
+def test_links_as_in_the_hubs_cache_are_followed(checkpoint, model, tmp_path):
+    for name in (GRAPH, "model.safetensors", "config.json"):
+        (tmp_path / name).symlink_to(checkpoint / name)
+    assert_same_stems(OnnxSeparator(tmp_path), model, EXACT)
+
+
+def test_a_pickled_runner_separates_the_same(checkpoint, model):
+    assert_same_stems(pickle.loads(pickle.dumps(OnnxSeparator(checkpoint, num_threads=1))), model, EXACT)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.parametrize("runtime", ["torch", "onnx"])
+def test_a_forked_process_goes_on_separating(runtime):
+    """In a process of its own, where a child that hangs is given up after a minute."""
+    run(sys.executable, "-c", FORKING, runtime)
+
+
+def test_threads_share_one_runner(checkpoint, model):
+    separator, mixtures = OnnxSeparator(checkpoint), [noise(2, 30_000, seed=seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        together = [*pool.map(lambda mixture: separator.separate(mixture, RATE), mixtures)]
+    for mixture, stems in zip(mixtures, together):
+        assert all(np.array_equal(stems[name], stem) for name, stem in separator.separate(mixture, RATE).items())
 
 
 @pytest.mark.parametrize(("rate", "channels", "length"), [(16_000, 1, 1), (8_000, 3, 300), (48_000, 2, 50_001)])
@@ -126,7 +189,7 @@ def test_graphs_that_cannot_be_used_are_one_line(graphs, tmp_path):
     graph, description = tmp_path / "model.onnx", tmp_path / "separation.json"
     graph.write_bytes(b"no graph")
     written = (graphs / "separation.json").read_text()
-    with raises_one_line("separation.json"):
+    with raises_one_line("config.json"):
         OnnxSeparator(graph)
     for text, said in (
         ("{", "separation.json"),
@@ -143,6 +206,7 @@ def test_weights_that_half_precision_cannot_hold_are_refused_and_nothing_is_left
     model = make_model(small_config())
     with torch.no_grad():
         model.unets["vocals"].mask.weight.fill_(1e6)
-    with pytest.raises(ValueError, match=r"mask.weight has values that torch.float16 cannot hold"):
-        export_onnx(model, tmp_path)
+    model.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"mask.weight has values that float16 cannot hold"):
+        export_onnx(tmp_path, model.config, tmp_path)
     assert not list((tmp_path / "onnx").iterdir())

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from modeling_unet_svs.command.checkpoint import load_checkpoint
+from modeling_unet_svs.command.torch_runtime import load_checkpoint
 
 from .conftest import make_model, run, small_config
 
@@ -15,7 +15,7 @@ SMAPS = Path("/proc/self/smaps")
 # Reads all weights, and prints how many KiB of their file are in memory: its own, and shared with others.
 TOUCHING = f"""
 import re, sys, torch
-from modeling_unet_svs.command.checkpoint import load_checkpoint
+from modeling_unet_svs.command.torch_runtime import load_checkpoint
 model = load_checkpoint(sys.argv[1])
 sum(weight.sum() for weight in model.state_dict().values())
 (mapped,) = re.findall(r"model.safetensors\\n((?:[A-Z].*\\n)*)", open("{SMAPS}").read())

@@ -9,7 +9,7 @@ from torch.utils.tensorboard import SummaryWriter
 from train.package_checkpoint import package_checkpoint
 
 from modeling_unet_svs import UNetSVSConfig, UNetSVSModel
-from modeling_unet_svs.command.checkpoint import load_checkpoint
+from modeling_unet_svs.command.torch_runtime import load_checkpoint
 from train import draw_training, trainer, validation
 from train.arguments import parse_arguments, read_recipe
 from train.checkpoints import list_checkpoints

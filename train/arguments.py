@@ -13,7 +13,7 @@ from transformers.hf_argparser import HfArg
 
 from modeling_unet_svs import DEFAULT_CHECKPOINT, UNetSVSConfig
 from modeling_unet_svs.architecture import Architecture
-from modeling_unet_svs.command.checkpoint import load_checkpoint
+from modeling_unet_svs.command.torch_runtime import load_checkpoint
 from modeling_unet_svs.separation import refuse_if
 
 from .data.folders import LAYOUTS

@@ -18,8 +18,7 @@ from transformers import get_cosine_schedule_with_warmup
 
 from modeling_unet_svs import UNetSVSConfig, UNetSVSModel
 from modeling_unet_svs.audio.whole_files import whole_folder
-from modeling_unet_svs.command.batch import share_cpus
-from modeling_unet_svs.command.checkpoint import choose_dtype, load_checkpoint
+from modeling_unet_svs.command.torch_runtime import choose_dtype, load_checkpoint, share_cpus
 
 from .arguments import TrainingArguments
 from .checkpoints import find_checkpoint, load_checkpoint_state, save_checkpoint, save_model

@@ -14,15 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from ..audio.whole_files import replace_text
 from ..audio_reading import AudioFileError
-from ..network import UNetSVSModule
-from ..separation import DEFAULT_BATCH_SIZE, refuse_if
-from .checkpoint import with_less_memory
+from ..separation import DEFAULT_BATCH_SIZE, Separator, refuse_if
 from .file_separation import separate_file
 from .songs import BatchSong, list_songs, safe_name
 
@@ -51,12 +48,6 @@ class Processes:
         return gather_object(values)
 
 
-def share_cpus(num_processes: int) -> None:
-    """Takes this process's share of the machine's CPUs: `accelerate launch` leaves each process a single thread."""
-    num_cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(max(1, num_cpus // int(os.environ.get("LOCAL_WORLD_SIZE", num_processes))))
-
-
 @contextmanager
 def joined_processes(device: str) -> Iterator[Processes]:
     """Joins the other launched processes, if any; from then on, "cuda" is a GPU of this process's own."""
@@ -65,10 +56,12 @@ def joined_processes(device: str) -> Iterator[Processes]:
         return
     try:
         from accelerate import PartialState
+
+        from .torch_runtime import can_use_cuda, share_cpus
     except ImportError:
         raise ValueError("several processes need Accelerate: pip install accelerate.") from None
     # Without CUDA, Accelerate joins several processes only if it is told to use the CPU.
-    cpu = device == "cpu" or not torch.cuda.is_available()
+    cpu = device == "cpu" or not can_use_cuda()
     state = PartialState(cpu=cpu, backend="gloo", timeout=PATIENCE)
     if cpu:
         share_cpus(state.num_processes)
@@ -82,7 +75,7 @@ def joined_processes(device: str) -> Iterator[Processes]:
 class SeparationOptions:
     """How songs are separated; the batch size is reduced when a GPU runs out of memory."""
 
-    model: UNetSVSModule
+    model: Separator
     stem: str = ALL_STEMS
     format: str = "wav"
     subtype: str | None = None
@@ -98,11 +91,16 @@ class SeparationOptions:
     ) -> None:
         """Separates a file, and reports stems that would have clipped."""
         work = partial(separate_file, self.model, path, outputs, subtype=self.subtype, progress_callback=advance)
-        scale, self.batch_size = with_less_memory(
-            lambda size: work(batch_size=size), self.model, self.batch_size, _say
-        )
+        scale, self.batch_size = self._with_less_memory(lambda size: work(batch_size=size))
         if scale != 1:
             _say(f"{name}: stems made quieter by a factor of {scale:.4f}, since they would have clipped.")
+
+    def _with_less_memory(self, work: Callable[[int], T]) -> tuple[T, int]:
+        if sys.modules.get("torch") is None:
+            return work(self.batch_size), self.batch_size
+        from .torch_runtime import with_less_memory
+
+        return with_less_memory(work, self.model, self.batch_size, _say)
 
 
 def separate_all(

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from .. import DEFAULT_CHECKPOINT
 from ..audio.writing import FORMATS, SUBTYPES
 from ..audio_reading import AudioFileError
-from ..separation import refuse_if
-
-if TYPE_CHECKING:
-    from ..network import UNetSVSModule
+from ..separation import Separator, refuse_if
 
 Format = Literal[tuple(FORMATS)]
 Subtype = Literal[tuple(SUBTYPES)]
 Device = Literal["auto", "cpu", "cuda", "mps"]
+Runtime = Literal["auto", "torch", "onnx"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 FAILED, USAGE = 1, 2
 MODEL_HELP = "Folder or Hub id of the model; by default the one that comes with this program."
@@ -46,6 +44,7 @@ def separate(
     ] = None,
     device: Annotated[Device, typer.Option(help="Where to compute; auto takes a GPU if there is one.")] = "auto",
     dtype: Annotated[Dtype, typer.Option(help="Precision of the network; auto takes the device's fastest.")] = "auto",
+    runtime: Annotated[Runtime, typer.Option(help="auto takes PyTorch if it is installed, or else ONNX.")] = "auto",
     batch_size: Annotated[int, typer.Option(min=1, help="Patches that the network processes at once.")] = 4,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace stems that are already there.")] = False,
     files_from: Annotated[Path | None, typer.Option(help="List of more INPUTs, one per line.")] = None,
@@ -64,7 +63,7 @@ def separate(
     is_mixed = STANDARD_INPUT in inputs and len(inputs) > 1
     refuse_if(is_mixed, "standard input (-) cannot be combined with another INPUT.")
     with joined_processes(device) as processes:
-        options = SeparationOptions(_load(model, device, dtype), stem, format, subtype, batch_size, overwrite)
+        options = SeparationOptions(_load(model, runtime, device, dtype), stem, format, subtype, batch_size, overwrite)
         if STANDARD_INPUT in inputs:
             return separate_standard_input(options)
         num_failed = separate_all(inputs, output_dir, options, report, processes)
@@ -79,7 +78,7 @@ def info(
     """Print what a checkpoint is: rate, bands, parameters, training data, scores."""
     from .checkpoint import print_info
 
-    print_info(model, _load(model, "cpu", "float32"))
+    print_info(model)
 
 
 @app.command()
@@ -92,14 +91,14 @@ def export(
 
     The file separation.json beside the graphs has what a runner needs to know: rate, spectrogram, context and stems.
     """
-    import logging
+    from .checkpoint import opened_checkpoint
 
-    # Otherwise each export warns that torchvision, which is not needed, is not installed.
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with opened_checkpoint(model) as (folder, config):
+        pass  # what follows has errors of its own
     try:
         from ..onnx.export import export_onnx
 
-        print(export_onnx(_load(model, "cpu", "float32"), output))
+        print(export_onnx(folder, config, output))
     except ImportError as error:
         raise ValueError(f'{error}: pip install "unet-svs[export]"') from None
     except OSError as error:
@@ -107,21 +106,13 @@ def export(
         raise typer.Exit(FAILED) from None
 
 
-def _load(model: str, device: str, dtype: str) -> UNetSVSModule:
-    import torch
-    from huggingface_hub.utils import logging
+def _load(model: str, runtime: str, device: str, dtype: str) -> Separator:
+    from .checkpoint import load_separator
 
-    from .checkpoint import choose_device, choose_dtype, load_checkpoint
-
-    logging.set_verbosity_error()
-    chosen_device, reason = choose_device(device)
-    chosen_dtype = choose_dtype(dtype, chosen_device)
-    loaded = load_checkpoint(model, chosen_dtype)
-    if sys.stderr.isatty() or reason.startswith("the GPU cannot"):
-        name = str(chosen_dtype).removeprefix("torch.")
-        print(f"unet-svs: computing on {chosen_device} in {name}: {reason}", file=sys.stderr)
-    # Convolutions are faster with the channels last, in half precision above all.
-    return loaded.to(chosen_device).to(memory_format=torch.channels_last)
+    separator, where = load_separator(model, runtime, device, dtype)
+    if sys.stderr.isatty() or "the GPU cannot" in where:
+        print(f"unet-svs: computing with {where}", file=sys.stderr)
+    return separator
 
 
 def main() -> None:

@@ -1,18 +1,36 @@
 """Separation with ONNX Runtime and numpy: neither PyTorch nor transformers is needed."""
 
+import ctypes
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
+from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ..audio_reading import one_line
+from ..onnx_graph import GRAPH
 from ..separation import SeparationConfig, Separator, hann_window, refuse_if
 
 DESCRIPTION = "separation.json"
 FORMAT = {"format_version": 1, "window": "periodic_hann"}
+SEPARATORS: "WeakSet[OnnxSeparator]" = WeakSet()
+
+
+def _leave_sessions() -> None:
+    """After a fork, sessions wait for threads that are not there: the child starts its own, and frees none of them."""
+    for separator in SEPARATORS:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(separator._session))
+        separator._session = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_sessions)
 
 
 def stft(waveform: np.ndarray, n_fft: int, hop_length: int) -> np.ndarray:
@@ -39,41 +57,63 @@ def write_description(config: SeparationConfig, path: Path) -> None:
     path.write_text(json.dumps({**FORMAT, **values, "stems": config.stems}, indent=2) + "\n")
 
 
-def read_description(path: Path) -> SeparationConfig:
-    """Reads what `write_description` has written."""
+def read_description(folder: Path) -> SeparationConfig:
+    """What a runner needs: from what `write_description` has written, or from a checkpoint's configuration."""
+    path = folder / DESCRIPTION
     try:
-        values = json.loads(path.read_text())
-        given = {name: values[name] for name in FORMAT}
-        refuse_if(given != FORMAT, f"it is for {given} where this version reads {FORMAT}")
+        if path.is_file():
+            values = json.loads(path.read_text())
+            given = {name: values[name] for name in FORMAT}
+            refuse_if(given != FORMAT, f"it is for {given} where this version reads {FORMAT}")
+        else:
+            path = folder / "config.json"
+            values = json.loads(path.read_text())
         return SeparationConfig(**{field.name: values[field.name] for field in fields(SeparationConfig)})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} cannot be used: {error}") from None
 
 
 class OnnxSeparator(Separator):
-    """Separates a mixture with a graph that `unet-svs export` has written, as [`UNetSVSModel`] does.
+    """Separates a mixture in ONNX Runtime, as [`UNetSVSModel`] does.
+
+    It can be pickled, serves many threads, and goes on after a fork.
 
     Args:
-        path: `onnx/model.onnx` or `onnx/model_fp16.onnx`, with `separation.json` beside it.
+        path: of a checkpoint's folder with its `model.onnx`, or of a graph that `unet-svs export` has written.
         providers: of ONNX Runtime, the first that can run a node does; `None` for the CPU.
+        num_threads: that compute; `None` for one per core.
 
     Raises:
         ValueError: files that are missing or damaged; one line.
     """
 
-    def __init__(self, path: str | Path, providers: Sequence[str] | None = None):
-        path = Path(path)
-        refuse_if(not path.is_file(), f"{path} is no file: give a model.onnx that unet-svs export has written.")
-        self.config = read_description(path.with_name(DESCRIPTION))
+    def __init__(self, path: str | Path, providers: Sequence[str] | None = None, *, num_threads: int | None = None):
+        self._given = (path, providers, num_threads)
+        self._path = Path(path) / GRAPH if Path(path).is_dir() else Path(path)
+        refuse_if(not self._path.is_file(), f"{self._path} is no file: give a folder with a {GRAPH}, or such a file.")
+        self.config = read_description(self._path.parent)
+        self._session = self._start()
+        SEPARATORS.add(self)
+
+    def _start(self) -> Any:
         import onnxruntime
 
+        _, providers, num_threads = self._given
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = num_threads or 0
         try:
-            self._session = onnxruntime.InferenceSession(path, providers=providers or ["CPUExecutionProvider"])
+            return onnxruntime.InferenceSession(self._path, options, providers=providers or ["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's exceptions have no common class
-            raise ValueError(one_line(f"{path} cannot be used: {error}")) from None
+            raise ValueError(one_line(f"{self._path} cannot be used: {error}")) from None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        path, providers, num_threads = self._given
+        return partial(OnnxSeparator, num_threads=num_threads), (path, providers)
 
     def estimate_masks(self, magnitude: np.ndarray) -> np.ndarray:
         """Magnitudes `(batch, num_channels, n_fft // 2 + 1, num_frames)` to masks with an axis of sources second."""
+        if self._session is None:  # the process was forked
+            self._session = self._start()
         return self._session.run(["masks"], {"magnitude": magnitude})[0]
 
     def overlap_added_frames(self, waveform: np.ndarray, num_patches: int) -> np.ndarray:

@@ -21,8 +21,8 @@ from modeling_unet_svs.audio import reading_ahead
 from modeling_unet_svs.audio.writing import AudioWriter
 from modeling_unet_svs.audio_reading import AudioReader
 from modeling_unet_svs.command import file_separation
-from modeling_unet_svs.command.checkpoint import DTYPES, choose_dtype
 from modeling_unet_svs.command.file_separation import StemFile
+from modeling_unet_svs.command.torch_runtime import DTYPES, choose_dtype
 from modeling_unet_svs.network import UNetSVSModule, UNetSVSSeparator
 from modeling_unet_svs.separation import SeparationStream
 

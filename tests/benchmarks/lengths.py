@@ -20,7 +20,7 @@ CHILD = """
 import json, sys, time
 from pathlib import Path
 import torch
-from modeling_unet_svs.command.checkpoint import choose_dtype
+from modeling_unet_svs.command.torch_runtime import choose_dtype
 from modeling_unet_svs.command.file_separation import separate_file
 from tests.benchmarks.measuring import model_in
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from modeling_unet_svs import DEFAULT_CHECKPOINT
-from modeling_unet_svs.command.checkpoint import load_checkpoint
+from modeling_unet_svs.command.torch_runtime import load_checkpoint
 
 
 def given(description: str, *, prefix: str = "--", **defaults) -> argparse.Namespace:

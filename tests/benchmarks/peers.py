@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from modeling_unet_svs.command.checkpoint import choose_dtype
+from modeling_unet_svs.command.torch_runtime import choose_dtype
 
 from ..conftest import ROOT, noise
 from .measuring import given, model_in, print_table, seconds_in_turn

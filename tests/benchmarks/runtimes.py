@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from packaging.requirements import Requirement
 
+from modeling_unet_svs import DEFAULT_CHECKPOINT
 from modeling_unet_svs.network import UNetSVSModule
-from modeling_unet_svs.onnx.export import MaskNetwork, export_onnx
+from modeling_unet_svs.onnx.export import export_onnx
 from modeling_unet_svs.onnx.runner import OnnxSeparator
 from modeling_unet_svs.separation import DEFAULT_BATCH_SIZE
 
@@ -23,8 +24,8 @@ from ..conftest import noise
 from .measuring import given, model_in, print_table, seconds_in_turn
 
 NUM_RUNS = 3
-RUNNER = ("onnxruntime", "numpy", "soxr")
-PYTORCH = ("torch", "transformers", "numpy", "soxr")
+COMMAND = ("unet-svs",)
+PYTORCH = ("unet-svs", "torch", "transformers", "onnx")
 
 
 def runtimes(folder: str):
@@ -33,9 +34,8 @@ def runtimes(folder: str):
     yield "PyTorch, float32", model
     yield "PyTorch, bfloat16", model_in(torch.bfloat16)
     yield "torch.compile, float32", with_network(model, torch.compile(model.estimate_masks, fullgraph=True))
-    yield "torch.export, float32", with_network(model, MaskNetwork(model).export().module())
-    graphs = export_onnx(model, folder)
-    yield "ONNX Runtime, float32", OnnxSeparator(graphs / "model.onnx")
+    yield "ONNX Runtime, float32", OnnxSeparator(DEFAULT_CHECKPOINT)
+    graphs = export_onnx(DEFAULT_CHECKPOINT, model.config, folder)
     yield "ONNX Runtime, float16", OnnxSeparator(graphs / "model_fp16.onnx")
 
 
@@ -90,7 +90,7 @@ def main() -> None:
             rows.append((name, *(f"{figure:.2f}" for figure in times), f"{60 * minutes / seconds['whole']:.0f}"))
     heads = ("runtime", "network s", "ratio", "whole s", "ratio", "x real time")
     print_table(f"{minutes:g} minutes of stereo", heads, rows)
-    for names in (PYTORCH, RUNNER):
+    for names in (COMMAND, PYTORCH):
         print(f"{' + '.join(names)}, with what they need: {megabytes(names):.0f} MB")
 
 

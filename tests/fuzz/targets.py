@@ -11,8 +11,8 @@ import numpy as np
 
 from modeling_unet_svs import UNetSVSFeatureExtractor
 from modeling_unet_svs.audio_reading import AudioFileError, AudioReader, read_audio
-from modeling_unet_svs.command.checkpoint import load_checkpoint
 from modeling_unet_svs.command.file_separation import separate_file
+from modeling_unet_svs.command.torch_runtime import load_checkpoint
 
 from ..conftest import ROOT
 from .seeds import AUDIO_KINDS, MODEL_FILES

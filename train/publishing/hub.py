@@ -9,7 +9,7 @@ from modeling_unet_svs.separation import refuse_if
 
 # A run's weights, configurations, the model's own code, its card and scores, and what `unet-svs export` has written
 # there; no checkpoints, no logs.
-FILES = ["*.safetensors", "*.json", "*.py", "README.md", "onnx/*.onnx"]
+FILES = ["*.safetensors", "*.onnx", "*.json", "*.py", "README.md"]
 OTHER_FOLDERS = ["checkpoint-*", "best/*", "logs/*", ".*"]
 
 

@@ -12,7 +12,7 @@ from transformers.utils import logging
 
 from modeling_unet_svs import UNetSVSFeatureExtractor, UNetSVSModel
 from modeling_unet_svs.audio.whole_files import whole_folder
-from modeling_unet_svs.command.checkpoint import load_checkpoint
+from modeling_unet_svs.command.torch_runtime import load_checkpoint
 from modeling_unet_svs.separation import refuse_if
 from train.exit_codes import run_command
 
