@@ -184,7 +184,7 @@ def browser_page_routes() -> list[Mount]:
 
 
 def _browser_page_is_built() -> bool:
-    return (BROWSER_PAGE / "index.html").is_file() and (BROWSER_PAGE / "model" / "onnx" / "separation.json").is_file()
+    return (BROWSER_PAGE / "index.html").is_file() and (BROWSER_PAGE / "model" / "model.onnx").is_file()
 
 
 class _IsolatedFiles(StaticFiles):

@@ -11,14 +11,15 @@ import pytest
 
 from modeling_unet_svs import DEFAULT_CHECKPOINT, UNetSVSModel
 from modeling_unet_svs.audio_reading import read_audio
-from modeling_unet_svs.onnx.export import export_onnx
+from modeling_unet_svs.command.torch_runtime import load_checkpoint
+from modeling_unet_svs.onnx.runner import OnnxSeparator
 
 from .browsers import WATCH_FRAMES, WIDTHS, assert_accessible, opened_page, served
 from .conftest import ROOT, noise, write_song
 
 PAGE = ROOT / "space" / "browser"
 EXAMPLE = ROOT / "space" / "examples" / "Synthesised song.ogg"
-HALF_PRECISION, FULL_PRECISION = 1e-3, 2e-5
+TOLERANCE = 2e-5
 # Of the browser, for a network that has more to do than the page.
 PATIENCE_MS = 120_000
 RATE = 16_000
@@ -27,18 +28,22 @@ FINISHED = ".mixer.ready, #status[role=alert]"
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> Path:
-    """The page without a network."""
+    """The page with the checkpoint that comes along; Python takes no part in it."""
     if "CI" not in os.environ and not (shutil.which("node") and (PAGE / "node_modules").is_dir()):
         pytest.skip("no esbuild and onnxruntime-web: npm ci --prefix space/browser")
     folder = tmp_path_factory.mktemp("page")
-    subprocess.run(["node", "build.mjs", str(folder)], cwd=PAGE, check=True, timeout=100)
-    return folder
+    return build_page(folder)
+
+
+def build_page(*arguments: Path) -> Path:
+    subprocess.run(["node", "build.mjs", *map(str, arguments)], cwd=PAGE, check=True, timeout=100)
+    return arguments[0]
 
 
 @pytest.fixture(scope="module")
-def site(built, model) -> Iterator[str]:
-    export_onnx(model, built / "model")
-    with served(built) as url:
+def site(built, checkpoint, tmp_path_factory) -> Iterator[str]:
+    """The page with the small network."""
+    with served(build_page(tmp_path_factory.mktemp("small page"), checkpoint)) as url:
         yield url
 
 
@@ -58,27 +63,27 @@ def download(page, stem: str, folder: Path, format: str = "float") -> np.ndarray
     return read_audio(path)[0]
 
 
-def assert_separated_as_in_python(page, model, song: Path, folder: Path, tolerance: float) -> None:
+def assert_separated_as_by(page, song: Path, folder: Path, *separators) -> None:
     separate(page, song)
     mixture, rate = read_audio(song)
-    stems = {name: download(page, name, folder) for name in model.config.stems}
-    for name, expected in model.separate(mixture, rate).items():
-        assert stems[name].shape == expected.shape
-        assert np.abs(stems[name] - expected).max() < tolerance
+    stems = {name: download(page, name, folder) for name in separators[0].config.stems}
+    for separator in separators:
+        for name, expected in separator.separate(mixture, rate).items():
+            assert stems[name].shape == expected.shape
+            assert np.abs(stems[name] - expected).max() < TOLERANCE
     assert np.abs(sum(stems.values()) - mixture).max() < 1e-6
 
 
-def test_the_checkpoint_separates_as_in_python_while_the_page_stays_responsive(browser, built, tmp_path):
+def test_all_four_runtimes_give_the_same_stems_while_the_page_stays_responsive(browser, built, tmp_path):
+    """The checkpoint that comes along: in the browser, in transformers, as a plain module, in ONNX Runtime."""
     model = UNetSVSModel.from_pretrained(DEFAULT_CHECKPOINT).eval()
-    site = tmp_path / "site"
-    shutil.copytree(built, site, ignore=shutil.ignore_patterns("model"))
-    export_onnx(model, site / "model")
     # The rate is the network's, so that the browser has nothing to resample.
     excerpt = read_audio(EXAMPLE)[0][:, 200_000:420_000]
     song = write_song(tmp_path / "excerpt.wav", excerpt, model.config.sampling_rate, subtype="float")
-    with served(site) as url, opened_page(browser, url) as page:
+    with served(built) as url, opened_page(browser, url) as page:
         page.evaluate(WATCH_FRAMES)
-        assert_separated_as_in_python(page, model, song, tmp_path, HALF_PRECISION)
+        others = load_checkpoint(DEFAULT_CHECKPOINT), OnnxSeparator(DEFAULT_CHECKPOINT)
+        assert_separated_as_by(page, song, tmp_path, model, *others)
         said = page.evaluate("said")
         begin, end = ([each for each in said if each["text"] == text][0] for text in ("Separating…", "Done."))
         # A page that does the work itself does not paint until it is done.
@@ -86,10 +91,10 @@ def test_the_checkpoint_separates_as_in_python_while_the_page_stays_responsive(b
 
 
 def test_songs_of_any_length_and_channels_are_separated_as_in_python(browser, site, model, tmp_path):
-    with opened_page(browser, f"{site}?device=wasm&precision=fp32") as page:
+    with opened_page(browser, f"{site}?device=wasm") as page:
         for index, (num_channels, num_samples) in enumerate([(2, 12 * RATE), (1, 50_001), (5, 2_000), (2, 1)]):
             song = write_song(tmp_path / f"{index}.wav", noise(num_channels, num_samples), RATE, subtype="float")
-            assert_separated_as_in_python(page, model, song, tmp_path, FULL_PRECISION)
+            assert_separated_as_by(page, song, tmp_path, model)
 
 
 @pytest.mark.parametrize("width, theme", list(zip(WIDTHS, ("light", "dark"))))

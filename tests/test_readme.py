@@ -4,13 +4,16 @@ import json
 import re
 import shlex
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import datasets
 import numpy as np
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 
-from modeling_unet_svs import UNetSVSModel
+from modeling_unet_svs import OnnxSeparator, UNetSVSModel
 from modeling_unet_svs.audio_reading import read_audio
 from modeling_unet_svs.command.cli import main
 from modeling_unet_svs.onnx.export import export_onnx
@@ -94,7 +97,7 @@ def snippets(document: str, **names: object) -> dict[str, object]:
     for snippet in blocks("python", ROOT / document):
         names["stems"] = None
         exec(snippet, names)
-        if "stems[" in snippet or "OnnxSeparator" in snippet:
+        if "stems[" in snippet or "stems = OnnxSeparator" in snippet:
             assert names["stems"]["vocals"].shape == names["waveform"].shape
     return names
 
@@ -105,6 +108,23 @@ def test_every_snippet_works(folder, monkeypatch):
     assert isinstance(snippets("README.md", waveform=waveform)["model"], UNetSVSModel)
     names = snippets("docs/python.md", waveform=waveform, blocks=np.split(waveform, 4, axis=1))
     assert names["paper"].num_parameters() == 9_823_313
+    assert_serves(names["app"], names["model"], folder)
+
+
+def assert_serves(app: FastAPI, model: OnnxSeparator, folder: Path) -> None:
+    """Uploads from several threads get the vocals of their own songs; what is no song gets a sentence."""
+    songs = [write_song(folder / f"upload {seed}.wav", noise(2, 40_000, seed=seed)) for seed in range(3)]
+    client = TestClient(app)
+    with ThreadPoolExecutor(3) as pool:
+        answers = [*pool.map(lambda song: client.post("/vocals", files={"song": song.read_bytes()}), songs)]
+    for song, answer in zip(songs, answers):
+        stem = folder / "answer.flac"
+        stem.write_bytes(answer.content)
+        expected = model.separate(*read_audio(song))["vocals"]
+        assert np.abs(read_audio(stem)[0] - expected).max() <= 2.0**-15
+    answer = client.post("/vocals", files={"song": b"la la la"})
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith("This song is not an audio file")
 
 
 def test_every_recipe_works(tmp_path, monkeypatch):

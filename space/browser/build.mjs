@@ -1,4 +1,4 @@
-// `node build.mjs [folder]` bundles the page with the mixer of the Space and the WebAssembly files beside it.
+// `node build.mjs [folder [checkpoint]]` bundles the page with the Space's mixer, the WebAssembly files and the network.
 
 import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -9,6 +9,7 @@ const here = dirname(fileURLToPath(import.meta.url));
 const shared = join(here, "..", "static");
 const runtime = join(here, "node_modules", "onnxruntime-web", "dist");
 const target = process.argv[2] ?? join(here, "dist");
+const checkpoint = process.argv[3] ?? join(here, "..", "..", "modeling_unet_svs", "checkpoint");
 const text = (...path) => readFile(join(...path), "utf8");
 
 // The scripts of the Space's mixer as a module; the last is the body of a function, as Gradio has it.
@@ -25,7 +26,10 @@ const mixer = {
   },
 };
 
-await mkdir(target, { recursive: true });
+await mkdir(join(target, "model"), { recursive: true });
+for (const name of ["config.json", "model.onnx", "model.safetensors"]) {
+  await cp(join(checkpoint, name), join(target, "model", name), { dereference: true });
+}
 await build({
   entryPoints: [join(here, "page.js"), join(here, "worker.js")],
   outdir: target,

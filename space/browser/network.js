@@ -1,38 +1,36 @@
-// The exported network in onnxruntime-web: on the graphics card where the browser gives one, else on the processor.
+// A checkpoint's graph in onnxruntime-web: on the graphics card where the browser gives one, else on the processor.
 
 export class Network {
-  // `device` is "webgpu" or "wasm", `precision` "fp16" or "fp32"; what is not given is chosen.
-  static async load(folder, { device, precision }) {
-    const response = await fetch(new URL("onnx/separation.json", folder));
-    if (!response.ok) throw new Error("The network is missing on this page's host: see how the page is built.");
-    const config = await response.json();
-    if (config.format_version !== 1) {
-      throw new Error(`The network's format is ${config.format_version} and this page reads 1: build the page anew.`);
-    }
+  // `device` is "webgpu" or "wasm"; one that is not given is chosen.
+  static async load(folder, { device }) {
+    const [graph, weights, text] = await Promise.all(
+      ["model.onnx", "model.safetensors", "config.json"].map((name) => fetchBytes(new URL(name, folder))),
+    );
+    const config = JSON.parse(new TextDecoder().decode(text));
+    config.stems = config.residual ? [...config.sources, config.residual] : config.sources;
+    const start = (ort, device) => Network.start(ort, config, graph, weights, device);
     const card = device === "wasm" ? null : await navigator.gpu?.requestAdapter();
     if (device === "webgpu" && !card) throw new Error("This browser gives no graphics card to pages (WebGPU).");
     const isReal = card && !(card.info?.isFallbackAdapter ?? card.isFallbackAdapter);
     if (isReal || device === "webgpu") {
       try {
-        // A card computes in half precision what a processor does not, with an error that differs from card to card.
-        const half = precision === "fp16";
-        return await Network.start(await import("onnxruntime-web/webgpu"), config, folder, "webgpu", half);
+        return await start(await import("onnxruntime-web/webgpu"), "webgpu");
       } catch (error) {
         if (device === "webgpu") throw error;
         console.warn("WebGPU does not work, WebAssembly is taken instead.", error);
       }
     }
-    return Network.start(await import("onnxruntime-web/wasm"), config, folder, "wasm", precision !== "fp32");
+    return start(await import("onnxruntime-web/wasm"), "wasm");
   }
 
-  static async start(ort, config, folder, device, half) {
+  static async start(ort, config, graph, weights, device) {
     ort.env.logLevel = "error";
     ort.env.wasm.wasmPaths = new URL("./", import.meta.url).href;
-    const url = new URL(`onnx/${half ? "model_fp16" : "model"}.onnx`, folder);
-    const response = await fetch(url);
-    if (!response.ok) throw new Error(`The network's file ${url.pathname} is missing on this page's host.`);
-    const bytes = new Uint8Array(await response.arrayBuffer());
-    const session = await ort.InferenceSession.create(bytes, { executionProviders: [device], logSeverityLevel: 3 });
+    const session = await ort.InferenceSession.create(graph, {
+      executionProviders: [device],
+      externalData: [{ path: "model.safetensors", data: weights }],
+      logSeverityLevel: 3,
+    });
     return new Network(ort, config, session, device);
   }
 
@@ -48,4 +46,10 @@ export class Network {
     const { masks } = await this.session.run({ magnitude: input });
     return masks.data;
   }
+}
+
+async function fetchBytes(url) {
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`The network's file ${url.pathname} is missing on this page's host.`);
+  return new Uint8Array(await response.arrayBuffer());
 }

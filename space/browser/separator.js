@@ -4,7 +4,7 @@ const BLOCK_SECONDS = 10;
 const MODEL = new URL("model/", document.baseURI).href;
 
 export class Separator {
-  // `choice` may name a device and a precision.
+  // `choice` may name a device.
   constructor(choice) {
     this.choice = choice;
     this.worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
