@@ -15,8 +15,7 @@ try:
 except ImportError:  # a model loaded as remote code runs at its own rate without it
     soxr = None
 
-MIN_SAMPLING_RATE = 4_000
-MAX_SAMPLING_RATE = 192_000
+MIN_SAMPLING_RATE, MAX_SAMPLING_RATE = 4_000, 384_000
 MAX_CHANNELS = 64
 # Largest sample whose square, and the sum of a patch of such squares, is still finite.
 MAX_SAMPLE = 1e15
@@ -226,7 +225,7 @@ class SeparationStream:
 
     Args:
         model: [`UNetSVSModel`], whose training mode is neither used nor changed, or [`OnnxSeparator`].
-        sampling_rate: of mixture and stems in Hz, 4000 to 192000.
+        sampling_rate: of mixture and stems in Hz, 4000 to 384000.
         num_channels: of mixture and stems. A model of fewer channels takes them in turn; where its channels are not
             filled, the last is repeated.
         batch_size: patches that the network takes at once: more is faster on long streams and needs more memory.
@@ -325,6 +324,7 @@ class Separator:
     """Adds `separate` and `stream` to a model of any runtime with `config` and `overlap_added_frames`."""
 
     config: SeparationConfig
+    checkpoint: str = ""  # id or folder that the weights come from
 
     @abstractmethod
     def overlap_added_frames(self, waveform: np.ndarray, num_patches: int) -> np.ndarray:
@@ -347,7 +347,7 @@ class Separator:
         Args:
             waveform: numpy array or PyTorch tensor of shape `(num_samples,)`, `(num_channels, num_samples)` or
                 `(batch, num_channels, num_samples)`; floating point with full scale 1, or signed integer PCM.
-            sampling_rate: of the waveform in Hz, 4000 to 192000.
+            sampling_rate: of the waveform in Hz, 4000 to 384000.
             batch_size: patches that the network takes at once: more is faster on long songs and needs more memory.
             progress_callback: called now and then with the number of samples done and of all samples.
 
@@ -387,7 +387,7 @@ class Separator:
         """Starts the separation of a mixture that comes in blocks.
 
         Args:
-            sampling_rate: of the mixture in Hz, 4000 to 192000.
+            sampling_rate: of the mixture in Hz, 4000 to 384000.
             num_channels: of the mixture.
             batch_size: patches that the network takes at once; fewer mean a shorter latency.
 

@@ -33,7 +33,7 @@ def folder(tmp_path_factory):
 @given(
     st.sampled_from(("wav", "flac", "ogg")),
     st.sampled_from(tuple(SUBTYPES)),
-    st.integers(4_000, 192_000),
+    st.integers(4_000, 384_000),
     st.integers(1, 8),
     st.integers(1, 20_000),
     st.lists(st.integers(1, 6_000), min_size=1, max_size=4),

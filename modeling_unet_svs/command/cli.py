@@ -110,6 +110,7 @@ def _load(model: str, runtime: str, device: str, dtype: str) -> Separator:
     from .checkpoint import load_separator
 
     separator, where = load_separator(model, runtime, device, dtype)
+    separator.checkpoint = model
     if sys.stderr.isatty() or "the GPU cannot" in where:
         print(f"unet-svs: computing with {where}", file=sys.stderr)
     return separator

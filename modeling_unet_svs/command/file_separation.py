@@ -13,6 +13,7 @@ from ..audio.reading_ahead import read_ahead
 from ..audio.writing import AudioWriter, check_format, naming_file
 from ..audio_reading import AudioInfo
 from ..separation import DEFAULT_BATCH_SIZE, SeparationStream, Separator
+from .stem_tags import fingerprint, stem_tags
 
 
 class StemFile:
@@ -43,12 +44,14 @@ class StemFile:
 
 
 @contextmanager
-def stem_file(output: Path, info: AudioInfo, subtype: str, may_be_scaled: bool) -> Iterator[StemFile]:
+def stem_file(
+    output: Path, info: AudioInfo, subtype: str, tags: Mapping[str, str], may_be_scaled: bool
+) -> Iterator[StemFile]:
     """Context manager of a stem's file, which appears under its name at the end; an exception leaves nothing."""
     with ExitStack() as stack:
         with naming_file(output):
             stack.enter_context(_folder(output.parent))
-            writer = AudioWriter(output, info.sampling_rate, info.num_channels, subtype=subtype, tags=info.tags)
+            writer = AudioWriter(output, info.sampling_rate, info.num_channels, subtype=subtype, tags=tags)
             stack.enter_context(writer)
             # On the outputs' disk, and without a name, so that nothing remains whatever happens.
             copy = stack.enter_context(tempfile.TemporaryFile(dir=output.parent)) if may_be_scaled else None
@@ -82,7 +85,7 @@ def separate_file(
     batch_size: int = DEFAULT_BATCH_SIZE,
     progress_callback: Callable[[int, int | None], None] | None = None,
 ) -> float:
-    """Separates a song and writes stems with its length, rate, channels and tags.
+    """Separates a song and writes stems with its length, rate, channels, and what of its tags is true of them.
 
     Decoding, network and encoding run in parallel, and memory does not grow with the length of the song. Where an
     integer or lossy format would clip, all stems are scaled by the same factor, so that they still add up to the song,
@@ -109,8 +112,10 @@ def separate_file(
             check_format(output.suffix.lower().removeprefix("."), info.sampling_rate, info.num_channels)
         stream = model.stream(info.sampling_rate, info.num_channels, batch_size=batch_size)
         holds_any_level = subtype == "float" and all(output.suffix.lower() == ".wav" for output in outputs.values())
+        checkpoint, source = model.checkpoint or getattr(model, "name_or_path", ""), fingerprint(path)
+        tags = {name: stem_tags(info.tags, name, checkpoint, source) for name in outputs}
         files = {
-            name: stack.enter_context(stem_file(output, info, subtype, may_be_scaled=not holds_any_level))
+            name: stack.enter_context(stem_file(output, info, subtype, tags[name], not holds_any_level))
             for name, output in outputs.items()
         }
         # Each file has a thread that encodes while the network computes the next samples.

@@ -23,7 +23,7 @@ DTYPES = ("f2", "f4", "f8", "g", "i1", "i2", "i4", "i8", "u1", "u2", "?", "c8", 
 SPECIAL = (0.0, -0.0, 1.0, -1.0, 1e-45, 1e-39, 1e38, -1e38, 3e38, 1e300, np.nan, np.inf, -np.inf)
 GOOD_RATES = st.sampled_from((8_000, 16_000, 22_050, 44_100, 192_000))
 FAIR_RATES = st.sampled_from((4_000, 8_000, 16_000, 22_050, 44_100, 192_000, np.int64(16_000), 16_000.0))
-ODD_RATES = (0, -1, 1, 3_999, 192_001, 2**31, 2**63, 10**30, 44_100.5, np.nan, np.inf, None, "44100", True, [])
+ODD_RATES = (0, -1, 1, 3_999, 384_001, 2**31, 2**63, 10**30, 44_100.5, np.nan, np.inf, None, "44100", True, [])
 RATES = st.one_of(*(GOOD_RATES,) * 6, FAIR_RATES, st.integers(3_990, 200_000), st.sampled_from(ODD_RATES))
 
 
