@@ -16,6 +16,9 @@ class UNetSVSConfig(PreTrainedConfig, Architecture):
 
     def __post_init__(self, **kwargs: Any) -> None:
         drop_masks(kwargs)
+        if not __name__.startswith("transformers_modules."):
+            # The installed pipeline is registered, so none of the folder's code needs to be trusted.
+            kwargs.pop("custom_pipelines", None)
         # `@strict` wraps what its validators raise in a class of its own that is no ValueError; this comes before.
         Architecture.__post_init__(self)
         super().__post_init__(**kwargs)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,19 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
+from transformers.dynamic_module_utils import custom_object_save
 from transformers.utils import ModelOutput, auto_docstring
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .configuration_unet_svs import UNetSVSConfig
+from .feature_extraction_unet_svs import UNetSVSFeatureExtractor
 from .network import UNetSVSLayer, UNetSVSSeparator, magnitude_of, make_unets, stft
-from .onnx_graph import WEIGHTS, write_graph
+from .onnx_graph import GRAPH, WEIGHTS, write_graph
 
+# The pipeline, as a folder's configuration names it to programs that take their code from there.
+PIPELINE = {"impl": "pipeline_unet_svs.UNetSVSPipeline", "pt": ["AutoModel"], "type": "multimodal"}
+# Arguments of `save_pretrained` for the upload alone.
+UPLOAD = ("commit_message", "commit_description", "private", "create_pr", "revision", "token", "tags")
 # Lower limit of a mixture's energy, so that digital silence causes no overflow.
 SILENT_ENERGY = 1e-9
 # Errors 30 dB below the mixture's energy are inaudible and need not get smaller.
@@ -125,15 +132,6 @@ class UNetSVSModel(UNetSVSSeparator, PreTrainedModel):
             loss = LOSSES[self.config.loss](masks, mixture, magnitude, targets, scale, bin_weights)
         return UNetSVSOutput(loss=loss, masks=masks)
 
-    def save_pretrained(self, save_directory: Any, *args: Any, push_to_hub: bool = False, **kwargs: Any) -> None:
-        """As of every model, with an ONNX graph beside the weights; see [`PreTrainedModel.save_pretrained`]."""
-        repo_id = kwargs.pop("repo_id", Path(save_directory).name)
-        super().save_pretrained(save_directory, *args, **kwargs)
-        if kwargs.get("is_main_process", True) and Path(save_directory, WEIGHTS).is_file():
-            write_graph(self.config, save_directory)
-        if push_to_hub:  # the graph, too, which is why it comes last
-            self.push_to_hub(repo_id, token=kwargs.get("token"))
-
     def _spectrum(self, waveform: Tensor, name: str, middle: tuple[int, ...]) -> Tensor:
         """Spectrograms of `(batch, *middle, num_samples)`, with zeros at the end to fill the last frames."""
         shape = (waveform.shape[0], *middle, waveform.shape[-1])
@@ -153,6 +151,47 @@ class UNetSVSModel(UNetSVSSeparator, PreTrainedModel):
             return magnitude.new_ones(batch, num_bins)
         frequency = torch.arange(num_bins, device=magnitude.device) * (self.config.sampling_rate / self.config.n_fft)
         return (frequency <= label_bandwidth[:, None]).to(magnitude.dtype)
+
+    def save_pretrained(  # type: ignore[override] # whose other arguments are among those by keyword
+        self,
+        save_directory: str | PathLike[Any],
+        is_main_process: bool = True,
+        state_dict: dict[Any, Any] | None = None,
+        push_to_hub: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Saves a folder that is complete: it also loads where this project is not installed, and without PyTorch.
+
+        Beside weights and configuration, it has the feature extractor, the code of model and pipeline, and
+        `model.onnx`, a graph for ONNX Runtime that takes its weights from `model.safetensors`.
+
+        Args:
+            save_directory: folder, made if necessary.
+            is_main_process: whether this process writes, of several that call this at once.
+            state_dict: weights to save in place of the model's.
+            push_to_hub: whether to upload it as well, to `repo_id` or the folder's name.
+            kwargs: of `PreTrainedModel.save_pretrained` and `push_to_hub`.
+        """
+        repo_id = kwargs.pop("repo_id", Path(save_directory).name)
+        upload = {name: kwargs.pop(name) for name in UPLOAD if name in kwargs} if push_to_hub else {}
+        self.config.custom_pipelines = {"audio-to-audio": PIPELINE}
+        try:
+            super().save_pretrained(save_directory, is_main_process, state_dict, **kwargs)
+        finally:  # in this process, the registered pipeline is the one to take
+            del self.config.custom_pipelines
+        if is_main_process:
+            self._complete(Path(save_directory))
+        if push_to_hub:
+            self.push_to_hub(repo_id, **upload)
+
+    def _complete(self, folder: Path) -> None:
+        from .pipeline_unet_svs import UNetSVSPipeline  # takes a second, which a separation need not wait
+
+        custom_object_save(UNetSVSPipeline, folder)
+        UNetSVSFeatureExtractor(self.config.num_channels, self.config.sampling_rate).save_pretrained(folder)
+        (folder / GRAPH).unlink(missing_ok=True)
+        if (folder / WEIGHTS).is_file():
+            write_graph(self.config, folder)
 
 
 UNetSVSModel.register_for_auto_class("AutoModel")

@@ -1,5 +1,6 @@
 """The mask network as an ONNX graph of some kilobytes, which reads its weights out of `model.safetensors`."""
 
+import hashlib
 import json
 import logging
 import math
@@ -13,6 +14,8 @@ if TYPE_CHECKING:  # a runner needs neither the options' checks nor what they ar
     from .architecture import Architecture
 
 GRAPH, WEIGHTS = "model.onnx", "model.safetensors"
+# The entry of a graph's metadata that says which file of weights it was made for.
+LAYOUT = "weights_layout"
 # Below it, a mixture is digital silence: as in `network.py`.
 SILENT_MAGNITUDE = 1e-8
 NORM_EPSILON = 1e-5
@@ -34,6 +37,7 @@ class MaskGraph:
         self.nodes: list[Any] = []
         self.initializers: dict[str, Any] = {}
         self.tensors, self.first_byte = read_header(folder / WEIGHTS)
+        self.layout = layout_of(folder / WEIGHTS)
 
     def model(self) -> Any:
         """The graph from `magnitude` to `masks`, for any batch of patches."""
@@ -44,7 +48,9 @@ class MaskGraph:
         self.add("Identity", self.masks(), output="masks")
         graph = helper.make_graph(self.nodes, "masks", [given], [found], [*self.initializers.values()])
         imports = [helper.make_opsetid("", OPSET)]
-        return helper.make_model(graph, producer_name="unet-svs", opset_imports=imports, ir_version=IR_VERSION)
+        model = helper.make_model(graph, producer_name="unet-svs", opset_imports=imports, ir_version=IR_VERSION)
+        helper.set_model_props(model, {LAYOUT: self.layout})
+        return model
 
     def masks(self) -> str:
         """Masks of all sources; the highest bin gets the mask of the bin below."""
@@ -182,6 +188,12 @@ def read_header(path: Path) -> tuple[dict[str, Any], int]:
         tensors = json.loads(file.read(length))
     tensors.pop("__metadata__", None)
     return tensors, 8 + length
+
+
+def layout_of(path: Path) -> str:
+    """A digest of the types, shapes and places of a safetensors file's tensors, not of their values."""
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read(int.from_bytes(file.read(8), "little"))).hexdigest()
 
 
 def num_parameters(tensors: dict[str, Any]) -> int:

@@ -8,6 +8,7 @@ from functools import partial
 from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.machinery import PathFinder
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -51,6 +52,8 @@ class RegisteringFinder(MetaPathFinder):
 
 def register_on_import() -> None:
     """Registers with the parts of transformers that are imported, and with the others when they are."""
+    if find_spec("torch") is None:
+        return  # our classes need it
     sys.meta_path.insert(0, RegisteringFinder())
     for name, register in AFTERWARDS.items():
         if name in sys.modules:

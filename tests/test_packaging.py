@@ -45,6 +45,13 @@ def test_the_wheel_holds_the_package_and_the_checkpoint_and_nothing_else(wheel):
     assert 15e6 < wheel.stat().st_size < 35e6
 
 
+def test_the_code_in_the_checkpoint_is_the_packages(wheel):
+    """In the repository, it is links."""
+    files = zipfile.ZipFile(wheel)
+    for path in (ROOT / "modeling_unet_svs" / "checkpoint").glob("*.py"):
+        assert files.read(f"modeling_unet_svs/checkpoint/{path.name}") == path.read_bytes()
+
+
 def test_the_source_has_no_tests_training_or_page(built):
     names = {name.split("/", 1)[1] for name in tarfile.open(next(built.glob("*.tar.gz"))).getnames() if "/" in name}
     assert package_files() | {"pyproject.toml", "README.md", "LICENSE"} <= names

@@ -3,15 +3,16 @@
 import json
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, pipeline
 
-from modeling_unet_svs import UNetSVSConfig, UNetSVSFeatureExtractor, UNetSVSModel, UNetSVSPipeline
+from modeling_unet_svs import DEFAULT_CHECKPOINT, UNetSVSConfig, UNetSVSFeatureExtractor, UNetSVSModel, UNetSVSPipeline
 
-from .conftest import noise, raises_one_line, run, write_song
+from .conftest import ROOT, noise, raises_one_line, run, write_song
 
 # A process in which this package cannot be imported; it gets the folder, a song and where to write.
 FRESH_PROCESS = """
@@ -26,7 +27,7 @@ separator = pipeline("audio-to-audio", model=folder, trust_remote_code=True)
 stems = {item["label"]: item["audio"] for item in separator(song)}
 waveform = np.load(song.replace("wav", "npy"))
 whole = {"whole_" + name: stem for name, stem in model.separate(waveform, 44_100).items()}
-inputs = extractor(waveform[:, :9000], sampling_rate=16_000, return_tensors="pt")
+inputs = extractor(waveform[:, :9000], sampling_rate=model.config.sampling_rate, return_tensors="pt")
 np.savez(output, **stems, **whole, masks=model(**inputs).masks.detach())
 """
 
@@ -45,7 +46,7 @@ def test_the_auto_classes_know_the_model_and_its_weights_are_those_that_were_sav
 
 
 def test_the_pipeline_takes_a_file_apart(checkpoint, model, song):
-    separator = pipeline("audio-to-audio", model=str(checkpoint), trust_remote_code=True)
+    separator = pipeline("audio-to-audio", model=str(checkpoint))
     stems = separator(str(song))
     assert [stem["label"] for stem in stems] == ["vocals", "accompaniment"]
     expected = model.separate(noise(2, 60_000), 44_100)
@@ -84,28 +85,50 @@ def test_what_is_no_song_is_refused_in_one_line(separator, audio, said):
         separator(audio)
 
 
-def test_a_saved_folder_holds_safetensors_and_its_own_code(checkpoint):
-    names = {path.name for path in checkpoint.iterdir()}
-    assert {"model.safetensors", "config.json", "preprocessor_config.json", "modeling_unet_svs.py"} <= names
-    assert "model.onnx" in names
-    assert sum(name.endswith(".py") for name in names) <= 12
-    config = json.loads((checkpoint / "config.json").read_text())
+@pytest.fixture(params=["by the trainer", "by the model", "the default", "the paper's"])
+def complete(request, checkpoint, model, tmp_path) -> Path:
+    """Each kind of folder that this project writes or brings along."""
+    model.save_pretrained(tmp_path / "by the model")
+    others = {
+        "by the trainer": checkpoint,
+        "the default": DEFAULT_CHECKPOINT,
+        "the paper's": ROOT / "checkpoints/paper",
+    }
+    return Path(others.get(request.param, tmp_path / "by the model"))
+
+
+def test_a_folder_of_a_model_holds_all_of_it(complete):
+    names = {path.name for path in complete.iterdir()}
+    assert {"model.safetensors", "model.onnx", "config.json", "preprocessor_config.json"} <= names
+    assert {"modeling_unet_svs.py", "pipeline_unet_svs.py"} <= names
+    assert sum(name.endswith(".py") for name in names) <= 10
+    config = json.loads((complete / "config.json").read_text())
     assert config["auto_map"]["AutoModel"] == "modeling_unet_svs.UNetSVSModel"
     assert "audio-to-audio" in config["custom_pipelines"]
+    # Links would lead nowhere in a package.
+    for name in names:
+        source = ROOT / "modeling_unet_svs" / name
+        assert not name.endswith(".py") or (complete / name).read_bytes() == source.read_bytes(), name
 
 
-def test_a_process_without_this_package_gets_the_same_from_the_folder(checkpoint, model, song, tmp_path):
-    waveform = noise(2, 60_000)
+def test_a_process_without_this_package_gets_the_same_from_the_folder(complete, song, tmp_path):
+    model, waveform = UNetSVSModel.from_pretrained(complete), noise(2, 60_000)
     np.save(song.with_suffix(".npy"), waveform)
     output = tmp_path / "stems.npz"
     # Its code is cached by the folder's name: a cache of its own keeps other runs out.
     environment = {"HF_MODULES_CACHE": str(tmp_path / "modules"), "PYTHONPATH": "", "PATH": os.environ["PATH"]}
-    run(sys.executable, "-c", FRESH_PROCESS, checkpoint, song, output, env=environment, cwd=tmp_path)
+    run(sys.executable, "-c", FRESH_PROCESS, complete, song, output, env=environment, cwd=tmp_path)
     stems = model.separate(waveform, 44_100)
+    extractor = UNetSVSFeatureExtractor.from_pretrained(complete)
+    inputs = extractor(waveform[:, :9000], sampling_rate=model.config.sampling_rate, return_tensors="pt")
     with torch.no_grad():
-        masks = model(torch.from_numpy(waveform[None, :, :9000])).masks.numpy()
+        masks = model(**inputs).masks.numpy()
     expected = {**stems, **{f"whole_{name}": stem for name, stem in stems.items()}, "masks": masks}
     torch.testing.assert_close(dict(np.load(output)), expected, rtol=0, atol=0)
+
+
+def test_the_installed_pipeline_needs_no_trust_in_a_folders_code(complete):
+    assert type(pipeline("audio-to-audio", model=str(complete))) is UNetSVSPipeline
 
 
 def test_a_half_precision_model_keeps_its_spectrogram_in_full_precision(checkpoint, model):

@@ -64,6 +64,25 @@ def test_it_goes_up_in_one_commit_with_all_that_a_stranger_needs(refused):
     assert not [path for path in commit if path.startswith(("checkpoint-", "logs", "best"))]
 
 
+PUSHING = """
+import sys
+from modeling_unet_svs import UNetSVSModel
+model = UNetSVSModel.from_pretrained(sys.argv[1])
+model.push_to_hub("somebody/pushed", commit_message="One")
+model.save_pretrained(sys.argv[2], push_to_hub=True, repo_id="somebody/saved", commit_message="Two")
+"""
+
+
+def test_a_pushed_model_is_complete(checkpoint, tmp_path):
+    with hub_stub() as hub:
+        run(sys.executable, "-c", PUSHING, checkpoint, tmp_path / "saved", env=hub_environment(hub.url))
+    assert set(hub.repositories) == {"somebody/pushed", "somebody/saved"}
+    assert len(hub.commits) == 2
+    for commit in hub.commits:
+        assert {path.name for path in checkpoint.iterdir()} <= set(commit)
+        assert commit["model.onnx"] == (checkpoint / "model.onnx").read_bytes()
+
+
 def test_a_card_names_all_data_and_no_path_of_the_machine(tmp_path):
     songs = tmp_path / "my songs"
     songs.mkdir()

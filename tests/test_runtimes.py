@@ -202,6 +202,25 @@ def test_graphs_that_cannot_be_used_are_one_line(graphs, tmp_path):
             OnnxSeparator(graph)
 
 
+def test_a_graph_beside_the_weights_or_configuration_of_another_model_is_refused(checkpoint, tmp_path):
+    """Its weights would be read from the wrong places, and the stems would be noise."""
+    make_model(small_config(sources=("vocals", "drums"))).save_pretrained(tmp_path)
+    shutil.copy(checkpoint / "model.onnx", tmp_path)
+    with raises_one_line("model.onnx was made for another model.safetensors"):
+        OnnxSeparator(tmp_path)
+    shutil.copy(checkpoint / "model.safetensors", tmp_path)
+    with raises_one_line("model.onnx does not fit the configuration beside it"):
+        OnnxSeparator(tmp_path)
+
+
+def test_a_model_is_saved_without_a_graph_where_onnx_is_not_installed(model, tmp_path, monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    (tmp_path / "model.onnx").write_text("of an older model")
+    model.save_pretrained(tmp_path)
+    assert "gets no model.onnx: pip install onnx" in caplog.text
+    assert (tmp_path / "model.safetensors").is_file() and not (tmp_path / "model.onnx").exists()
+
+
 def test_weights_that_half_precision_cannot_hold_are_refused_and_nothing_is_left(tmp_path):
     model = make_model(small_config())
     with torch.no_grad():

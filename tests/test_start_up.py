@@ -30,6 +30,7 @@ assert not {"transformers", "torch._dynamo", "torch.distributed.tensor", "scipy"
 ours = [name for name in sys.modules if name.startswith("modeling_unet_svs")]
 assert len(ours) <= 20, ours
 """
+NO_TORCH = 'assert "torch" not in sys.modules and "accelerate" not in sys.modules'
 LOADING_ALONE = """
 import modeling_unet_svs
 assert not {"torch", "transformers"} & {*sys.modules}
@@ -47,6 +48,16 @@ def python(code: str, *arguments: str | Path) -> None:
 @pytest.mark.parametrize("arguments", [["--help"], ["separate", "--help"], ["info", "--help"]])
 def test_help_needs_neither_torch_nor_transformers(arguments):
     python(f"{WITHOUT}from modeling_unet_svs.command.cli import main; sys.argv[1:] = {arguments}; main()")
+
+
+def test_onnx_runtime_separates_without_torch_where_that_is_installed(tmp_path):
+    code = SEPARATING.replace('"--output-dir"', '"--runtime", "onnx", "--output-dir"') + NO_TORCH
+    python(code, write_song(tmp_path / "song.mp3", noise(2, 44_100)), tmp_path / "stems")
+    assert (tmp_path / "stems" / "song" / "vocals.wav").is_file()
+
+
+def test_transformers_can_be_imported_where_torch_is_not_installed():
+    python("sys.modules['torch'] = None; import modeling_unet_svs; from transformers import AutoFeatureExtractor")
 
 
 def test_audio_is_read_resampled_and_written_without_torch_and_transformers():

@@ -23,6 +23,7 @@ def export_onnx(checkpoint: str | Path, config: Architecture, output_dir: str | 
         for name, dtype in DTYPES.items():
             model = MaskGraph(onnx, config, checkpoint, dtype).model()
             onnx.load_external_data_for_model(model, str(checkpoint.resolve()))
+            del model.metadata_props[:]  # it depends on no other file
             for tensor in model.graph.initializer if dtype == "FLOAT16" else ():
                 highest = np.abs(onnx.numpy_helper.to_array(tensor).astype(np.float32)).max()
                 is_overflown = tensor.name.endswith("weight") and not highest <= np.finfo(np.float16).max

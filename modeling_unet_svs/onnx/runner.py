@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ..audio_reading import one_line
-from ..onnx_graph import GRAPH
+from ..onnx_graph import GRAPH, LAYOUT, WEIGHTS, layout_of
 from ..separation import SeparationConfig, Separator, hann_window, refuse_if
 
 DESCRIPTION = "separation.json"
@@ -84,7 +84,7 @@ class OnnxSeparator(Separator):
         num_threads: that compute; `None` for one per core.
 
     Raises:
-        ValueError: files that are missing or damaged; one line.
+        ValueError: files that are missing, damaged or of different models; one line.
     """
 
     def __init__(self, path: str | Path, providers: Sequence[str] | None = None, *, num_threads: int | None = None):
@@ -94,6 +94,7 @@ class OnnxSeparator(Separator):
         self.config = read_description(self._path.parent)
         self._session = self._start()
         SEPARATORS.add(self)
+        self._check()
 
     def _start(self) -> Any:
         import onnxruntime
@@ -105,6 +106,16 @@ class OnnxSeparator(Separator):
             return onnxruntime.InferenceSession(self._path, options, providers=providers or ["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's exceptions have no common class
             raise ValueError(one_line(f"{self._path} cannot be used: {error}")) from None
+
+    def _check(self) -> None:
+        """Refuses a graph that was made for other weights, which would be read from wrong places, or another model."""
+        layout = self._session.get_modelmeta().custom_metadata_map.get(LAYOUT)
+        is_other = layout and layout != layout_of(self._path.with_name(WEIGHTS))
+        refuse_if(is_other, f"{self._path} was made for another {WEIGHTS}: save the model anew.")
+        config, given = self.config, [*self._session.get_inputs(), *self._session.get_outputs()]
+        patch = [config.num_channels, config.n_fft // 2 + 1, config.num_frames]
+        is_other = [value.shape[1:] for value in given] != [patch, [len(config.sources), *patch]]
+        refuse_if(is_other, f"{self._path} does not fit the configuration beside it: save the model anew.")
 
     def __reduce__(self) -> tuple[Any, ...]:
         path, providers, num_threads = self._given

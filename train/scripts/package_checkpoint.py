@@ -2,7 +2,7 @@
 
 `runs/full_band modeling_unet_svs/checkpoint` makes the package's own; `checkpoints/paper` has another card."""
 
-import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -10,15 +10,14 @@ from pathlib import Path
 import torch
 from transformers.utils import logging
 
-from modeling_unet_svs import UNetSVSFeatureExtractor, UNetSVSModel
+from modeling_unet_svs import UNetSVSModel
 from modeling_unet_svs.audio.whole_files import whole_folder
 from modeling_unet_svs.command.torch_runtime import load_checkpoint
 from modeling_unet_svs.separation import refuse_if
 from train.exit_codes import run_command
 
-CARD = Path(__file__).resolve().parents[2] / "model_card.md"
-# Entries of a configuration that name code in its folder; this checkpoint's code is the package around it.
-REMOTE_CODE = ("auto_map", "custom_pipelines")
+ROOT = Path(__file__).resolve().parents[2]
+CARD = ROOT / "model_card.md"
 
 
 def package_checkpoint(source: str | Path, target: str | Path, card: str | Path = CARD) -> None:
@@ -27,14 +26,17 @@ def package_checkpoint(source: str | Path, target: str | Path, card: str | Path 
     model = UNetSVSModel.from_pretrained(source, dtype="float32", use_safetensors=True)
     with whole_folder(target) as folder:
         model.save_pretrained(folder, state_dict=half_precision(model))
-        UNetSVSFeatureExtractor(model.config.num_channels, model.config.sampling_rate).save_pretrained(folder)
-        for code in folder.glob("*.py"):
-            code.unlink()
-        for path in folder.glob("*.json"):
-            values = {key: value for key, value in json.loads(path.read_text()).items() if key not in REMOTE_CODE}
-            path.write_text(json.dumps(values, indent=2) + "\n")
+        if ROOT in Path(target).resolve().parents:
+            link_code(folder, Path(target).resolve())
         if Path(card).is_file():
             shutil.copy(card, folder / "README.md")
+
+
+def link_code(folder: Path, target: Path) -> None:
+    """Makes the code in a folder that will be `target` links to the package's, which the repository has once."""
+    for code in folder.glob("*.py"):
+        code.unlink()
+        code.symlink_to(os.path.relpath(ROOT / "modeling_unet_svs" / code.name, target))
 
 
 def half_precision(model: UNetSVSModel) -> dict[str, torch.Tensor]:

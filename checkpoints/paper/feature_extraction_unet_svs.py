@@ -1,0 +1,1 @@
+../../modeling_unet_svs/feature_extraction_unet_svs.py

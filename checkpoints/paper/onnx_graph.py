@@ -1,0 +1,1 @@
+../../modeling_unet_svs/onnx_graph.py

@@ -1,0 +1,1 @@
+../../modeling_unet_svs/pipeline_unet_svs.py

@@ -1,0 +1,1 @@
+../configuration_unet_svs.py

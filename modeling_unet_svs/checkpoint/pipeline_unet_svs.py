@@ -1,0 +1,1 @@
+../pipeline_unet_svs.py
