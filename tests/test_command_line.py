@@ -1,8 +1,10 @@
 """`unet-svs`: what people type, what they get, and what they are told."""
 
+import codecs
 import json
 import os
 import pickle
+import re
 import shutil
 import signal
 import subprocess
@@ -10,12 +12,14 @@ import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from modeling_unet_svs.audio_reading import AudioReader, read_audio
+from modeling_unet_svs.command import batch
 
 from .conftest import noise, run, write_song
 
@@ -40,8 +44,12 @@ def stems_of(song: Path | str, format: str = "wav") -> dict[str, np.ndarray]:
     return {stem: read_audio(Path("separated", song, f"{stem}.{format}"))[0] for stem in STEMS}
 
 
+CLOSING = re.compile(r"unet-svs: (\d+) of (\d+) done in [\d.]+ s.*\.\n$")
+
+
 def assert_one_line(stderr: str, *parts: str) -> None:
-    (line,) = stderr.strip().splitlines()
+    """Beside the last line, which says what was done."""
+    (line,) = CLOSING.sub("", stderr).strip().splitlines()
     assert not [part for part in parts if part not in line], line
 
 
@@ -77,10 +85,106 @@ def test_every_format_goes_in_and_comes_out_with_the_songs_tags(unet_svs, tmp_pa
 def test_the_files_of_a_folder_keep_their_places(unet_svs, tmp_path):
     for name in ("a.wav", "album/b.flac", "album/cd 2/ü.mp3"):
         write_song(tmp_path / "music" / name, noise(1, 9_000))
-    (tmp_path / "music" / "cover.jpg").write_bytes(b"no song")
-    unet_svs("music")
+    for name in ("cover.jpg", "._a.wav", "__MACOSX/a.wav", ".hidden/a.wav"):
+        (tmp_path / "music" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "music" / name).write_bytes(b"no song")
+    assert_one_line(unet_svs("music").err, "left out 1 file", "1 .jpg")
     found = {path.relative_to("separated").as_posix() for path in Path().glob("separated/**/vocals.wav")}
     assert found == {"a/vocals.wav", "album/b/vocals.wav", "album/cd 2/ü/vocals.wav"}
+
+
+def test_whatever_is_read_is_found_in_folders_and_links_are_followed_once(unet_svs, tmp_path):
+    song = write_song(tmp_path / "elsewhere" / "linked.wav", noise(1, 9_000))
+    for name in ("a.m4b", "b.W64", "c.caf", "d.mka", "e.ts", "f.aifc", "g.mp2", "h.au"):
+        (tmp_path / "music").mkdir(exist_ok=True)
+        shutil.copy(song, tmp_path / "music" / name)  # the content decides how it is read
+    for link, target in (("music/album", "elsewhere"), ("music/again", "elsewhere"), ("music/loop", "music")):
+        (tmp_path / link).symlink_to(tmp_path / target)
+    found = sorted(line.split("/", 1)[1] for line in unet_svs("music", "--stem", "vocals").out.splitlines())
+    assert found == [f"{name}/vocals.wav" for name in ("a", "again/linked", *"bcdefgh")]
+
+
+def test_two_files_of_one_name_give_two_results_and_one_named_twice_gives_one(unet_svs, tmp_path):
+    for name in ("song.flac", "song.wav"):
+        write_song(tmp_path / "music" / name, noise(1, 9_000))
+    said = unet_svs("music/song.wav", "music", tmp_path / "music" / "song.flac", "--stem", "vocals").out
+    assert said.splitlines() == ["separated/song/vocals.wav", "separated/song.flac/vocals.wav"]
+
+
+def test_long_names_that_begin_alike_stay_apart(unet_svs, tmp_path):
+    for movement in ("first", "second"):
+        write_song(tmp_path / "music" / f"{'交響曲第九番' * 9} {movement}.wav", noise(1, 9_000))
+    first, second = unet_svs("music", "--stem", "vocals").out.splitlines()
+    assert first != second
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
+def test_a_list_may_be_in_any_encoding_that_says_so(unet_svs, tmp_path, encoding):
+    write_song(tmp_path / "ü.wav", noise(1, 9_000))
+    mark = codecs.BOM_UTF16_BE if encoding == "utf-16-be" else b""
+    (tmp_path / "list.txt").write_bytes(mark + "ü.wav\r\nü.wav\r\n".encode(encoding))
+    assert unet_svs("--files-from", "list.txt", "--stem", "vocals").out == "separated/ü/vocals.wav\n"
+
+
+def test_a_song_is_never_replaced_by_its_own_stem(unet_svs, tmp_path):
+    song = write_song(tmp_path / "out" / "vocals" / "vocals.wav", noise(1, 9_000))
+    before = song.read_bytes()
+    said = unet_svs("out/vocals/vocals.wav", "--output-dir", "out", "--overwrite", exits=FAILED).err
+    assert_one_line(said, "would have its stem in place of the song", "--output-dir")
+    assert song.read_bytes() == before
+    assert os.listdir("out/vocals") == ["vocals.wav"]
+
+
+def test_the_folder_of_the_stems_is_no_input(unet_svs, song):
+    first = unet_svs(song, "--stem", "vocals").out
+    assert unet_svs(song, "separated", "--stem", "vocals", "--overwrite").out == first
+
+
+def test_any_failure_is_its_songs_and_debug_shows_where(unet_svs, song, tmp_path, monkeypatch):
+    def failing(model, path, *_, **__):
+        if Path(path).name == "broken.wav":
+            raise ZeroDivisionError("division by zero")
+        return separate_file(model, path, *_, **__)
+
+    separate_file = batch.separate_file
+    monkeypatch.setattr(batch, "separate_file", failing)
+    write_song(tmp_path / "broken.wav", noise(1, 9_000))
+    said = unet_svs("broken.wav", song, "--report", "report.jsonl", exits=FAILED)
+    assert_one_line(said.err, "broken.wav: cannot be separated: division by zero")
+    assert said.out.startswith("separated/song/vocals.wav")
+    assert "division by zero" in Path("report.jsonl").read_text()
+    assert "ZeroDivisionError" in unet_svs("broken.wav", "--debug", exits=FAILED).err
+
+
+@pytest.mark.parametrize("redirected", ["<&-", ">&-"])
+def test_a_closed_stream_is_one_line(song, checkpoint, redirected):
+    command = f"{PROGRAM} separate - --stem vocals --model {checkpoint} {'' if '<' in redirected else f'< {song}'}"
+    done = run("bash", "-c", f"{command} {redirected}", exits=USAGE, cwd=Path.cwd())
+    assert_one_line(done.stderr, "standard", "is closed")
+
+
+def test_a_name_that_standard_output_cannot_encode_is_escaped(song, checkpoint, tmp_path):
+    for name in ("а.wav", "я.wav"):
+        (tmp_path / "music").mkdir(exist_ok=True)
+        shutil.copy(song, tmp_path / "music" / name)
+    command = (PROGRAM, "separate", "music", "--stem", "vocals", "--model", checkpoint)
+    done = run(*command, env={"PYTHONIOENCODING": "cp1252"}, cwd=tmp_path)
+    assert done.stdout.splitlines() == [r"separated/\u0430/vocals.wav", r"separated/\u044f/vocals.wav"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names on this system")
+def test_a_report_goes_through_links_and_into_pipes(unet_svs, song, tmp_path):
+    (tmp_path / "real.jsonl").touch()
+    (tmp_path / "link.jsonl").symlink_to("real.jsonl")
+    unet_svs(song, "--report", "link.jsonl")
+    assert (tmp_path / "link.jsonl").is_symlink()
+    assert '"done"' in (tmp_path / "real.jsonl").read_text()
+    os.mkfifo("pipe")
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit(Path("pipe").read_text)
+        unet_svs(song, "--report", "pipe")
+        assert '"skipped"' in read.result(timeout=60)
+    assert Path("pipe").is_fifo()
 
 
 def test_what_is_there_stays_there(unet_svs, song):
@@ -115,14 +219,15 @@ def test_where_it_would_clip_both_stems_are_scaled_by_the_same_factor(unet_svs, 
     stems = stems_of("loud")
     assert 0.999 < max(np.abs(stem).max() for stem in stems.values()) <= 1
     assert np.abs(sum(stems.values()) - scale * mixture).max() < 1e-3
-    assert unet_svs("loud.wav", "--overwrite").err == ""
+    assert CLOSING.fullmatch(unet_svs("loud.wav", "--overwrite").err).groups() == ("1", "1")
     assert np.abs(sum(stems_of("loud").values()) - mixture).max() <= 1e-5
 
 
 def test_a_broken_song_is_told_and_the_others_go_on(unet_svs, tmp_path, song, bad_files):
     names = ("missing.wav", "text.mp3", "truncated.mp3", "zero.wav", "silent film.mp4", "damaged.flac")
-    lines = unet_svs(*(bad_files / name for name in names), song, exits=FAILED).err.strip().splitlines()
+    *lines, last = unet_svs(*(bad_files / name for name in names), song, exits=FAILED).err.strip().splitlines()
     assert len(lines) == len(names)
+    assert re.search("1 of 7 done in .* s, 6 failed: missing.wav, text.mp3, .*, [.]{3}[.]$", last)
     assert all(line.startswith(f"unet-svs: {bad_files / name}: ") for line, name in zip(lines, names))
     assert sorted(path.name for path in tmp_path.glob("separated/*/*")) == ["accompaniment.wav", "vocals.wav"]
 
@@ -131,7 +236,7 @@ def test_a_broken_song_is_told_and_the_others_go_on(unet_svs, tmp_path, song, ba
     ("arguments", "exits", "parts"),
     [
         (["empty"], FAILED, ("empty", "has no audio files in it")),
-        (["song.wav", "song.flac"], FAILED, ("song.flac", "stems of song.wav")),  # which would be overwritten
+        (["song.wav", "a/song.wav", "b/song.wav"], FAILED, ("b/song.wav", "stems of a/song.wav")),  # overwritten
         (["song.wav", "--output-dir", "file/separated"], USAGE, ("--output-dir file/separated",)),
         ([], USAGE, ("no songs", "--files-from")),
         (["-"], USAGE, ("--stem all: standard output takes one of vocals",)),
@@ -141,7 +246,8 @@ def test_a_broken_song_is_told_and_the_others_go_on(unet_svs, tmp_path, song, ba
 def test_what_cannot_be_done_is_one_line(unet_svs, tmp_path, song, arguments, exits, parts):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("no folder")
-    write_song(tmp_path / "song.flac", noise(1, 9_000))
+    for folder in ("a", "b"):
+        write_song(tmp_path / folder / "song.wav", noise(1, 9_000))
     assert_one_line(unet_svs(*arguments, exits=exits).err, *parts)
     assert (tmp_path / "file").read_text() == "no folder"
 

@@ -6,6 +6,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -18,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from ..audio.whole_files import replace_text
-from ..audio_reading import AudioFileError
+from ..audio_reading import AudioFileError, one_line
 from ..separation import DEFAULT_BATCH_SIZE, Separator, refuse_if
 from .file_separation import separate_file
 from .songs import BatchSong, list_songs, safe_name
@@ -27,6 +28,8 @@ T = TypeVar("T")
 # Longest time that one process may wait for the songs of the others.
 PATIENCE = timedelta(days=30)
 ALL_STEMS = "all"
+# Names of failed songs in the last line.
+MAX_NAMES = 5
 #: Stands for standard input in place of a file name.
 STANDARD_INPUT = Path("-")
 CONSOLE = Console(stderr=True)
@@ -81,6 +84,7 @@ class SeparationOptions:
     subtype: str | None = None
     batch_size: int = DEFAULT_BATCH_SIZE
     overwrite: bool = False
+    debug: bool = False
 
     def separate(
         self,
@@ -125,7 +129,11 @@ def separate_all(
     songs: list[BatchSong] = []
     if is_main:
         stems = stems if options.stem == ALL_STEMS else (options.stem,)
-        songs = list_songs(inputs, output_dir, stems, options.format)
+        left_out: Counter[str] = Counter()
+        songs = list_songs(inputs, output_dir, stems, options.format, left_out)
+        if kinds := +left_out:
+            counted = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+            _say(f"left out {kinds.total()} files that are no audio by their endings: {counted}.")
         _say_what_is_there(songs, options.overwrite)
     # The main process lists the songs for all: another might find stems that the first has just made.
     songs = processes.gather(songs)
@@ -134,6 +142,7 @@ def separate_all(
     name = TextColumn("{task.description}", markup=False)
     columns = (name, BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     hidden = not (is_main and CONSOLE.is_terminal)
+    begun = time.perf_counter()
     try:
         # On a terminal, paths must not appear in the middle of the bars; a file gets them unchanged.
         with Progress(*columns, console=CONSOLE, disable=hidden, redirect_stdout=sys.stdout.isatty()) as progress:
@@ -147,10 +156,15 @@ def separate_all(
         if report is not None and is_main:
             finished = [song for song in songs if song.status != "waiting"]
             replace_text(report, "".join(f"{json.dumps(asdict(song))}\n" for song in finished))
-    num_failed = sum(song.status == "failed" for song in songs)
-    if num_failed and report is not None and is_main:
-        _say(f"{num_failed} of {len(songs)} failed: see {report}.")
-    return num_failed
+    failed = [safe_name(Path(song.input).name) for song in songs if song.status == "failed"]
+    if is_main and (len(songs) > 1 or not failed):
+        shared = f" by {processes.count} processes" if processes.count > 1 else ""
+        done = sum(song.status == "done" for song in songs)
+        said = f"{done} of {len(songs)} done in {time.perf_counter() - begun:.1f} s{shared}"
+        if failed:
+            said += f", {len(failed)} failed: {', '.join(failed[:MAX_NAMES])}{', ...' * (len(failed) > MAX_NAMES)}"
+        _say(f"{said}{f' (see {report})' if failed and report else ''}.")
+    return len(failed)
 
 
 def _separate(song: BatchSong, options: SeparationOptions, progress: Progress) -> None:
@@ -165,18 +179,24 @@ def _separate(song: BatchSong, options: SeparationOptions, progress: Progress) -
 
     try:
         options.separate(song.input, outputs, song.input, advance)
-    except (ValueError, OSError) as error:
-        if isinstance(error, OSError):
-            error = AudioFileError(Path(song.outputs[0]).parent, f"cannot be written: {error.strerror or error}.")
+    except AudioFileError as error:
         song.fail(error)
-        song.num_samples = None
-        _say(song.error)
+    except Exception as error:  # whatever is wrong with one song, the others are still separated
+        if options.debug:
+            CONSOLE.print_exception()
+        where, what = (
+            (Path(song.outputs[0]).parent, "written") if isinstance(error, OSError) else (song.input, "separated")
+        )
+        song.fail(AudioFileError(where, f"cannot be {what}: {one_line(getattr(error, 'strerror', None) or error)}"))
     else:
         song.status = "done"
         for output in outputs.values():
             print(output, flush=True)
     finally:
         progress.remove_task(task)
+    if song.status == "failed":
+        song.num_samples = None
+        _say(song.error)
     song.seconds = round(time.perf_counter() - begun, 3)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -49,11 +50,12 @@ def separate(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace stems that are already there.")] = False,
     files_from: Annotated[Path | None, typer.Option(help="List of more INPUTs, one per line.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write what became of each song, as JSON lines.")] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where in the program a song failed.")] = False,
 ) -> None:
     """Split songs into stems of the same length, rate and channels, which add up to the song.
 
     If INPUT is -, the song comes from standard input, and the stem that --stem names goes to standard output.
-    Several processes, launched by accelerate launch -m modeling_unet_svs separate, share the songs.
+    Several processes, launched by torchrun --nproc_per_node N -m modeling_unet_svs separate, share the songs.
     """
     from .batch import STANDARD_INPUT, SeparationOptions, joined_processes, separate_all, separate_standard_input
     from .songs import read_list
@@ -63,7 +65,9 @@ def separate(
     is_mixed = STANDARD_INPUT in inputs and len(inputs) > 1
     refuse_if(is_mixed, "standard input (-) cannot be combined with another INPUT.")
     with joined_processes(device) as processes:
-        options = SeparationOptions(_load(model, runtime, device, dtype), stem, format, subtype, batch_size, overwrite)
+        options = SeparationOptions(
+            _load(model, runtime, device, dtype), stem, format, subtype, batch_size, overwrite, debug
+        )
         if STANDARD_INPUT in inputs:
             return separate_standard_input(options)
         num_failed = separate_all(inputs, output_dir, options, report, processes)
@@ -116,10 +120,21 @@ def _load(model: str, runtime: str, device: str, dtype: str) -> Separator:
     return separator
 
 
+def _escaped(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Writes names that are no text as the bytes that they are, and letters that the encoding lacks as escapes."""
+    assert isinstance(error, UnicodeEncodeError)
+    letter = error.object[error.start]
+    is_byte = 0xDC80 <= ord(letter) <= 0xDCFF
+    escaped = letter.encode("ascii", "surrogateescape" if is_byte else "backslashreplace")
+    return (escaped if is_byte else escaped.decode()), error.start + 1
+
+
 def main() -> None:
     """Runs the command; exits with 0 (all good), 1 (some failed), 2 (wrong usage) or 130 (interrupted)."""
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="surrogateescape")  # file names need not be valid text
+    codecs.register_error("escaped", _escaped)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="escaped")
     try:
         app()
     except (ValueError, OSError) as error:

@@ -9,7 +9,7 @@ from functools import partial
 from operator import itemgetter
 from pathlib import Path
 
-from modeling_unet_svs.command.songs import AUDIO_SUFFIXES
+from modeling_unet_svs.command.songs import audio_files
 from modeling_unet_svs.separation import refuse_if
 
 from .hub import HUB_LAYOUTS, hub_songs
@@ -47,24 +47,6 @@ VALIDATION_VOICES = ("csd/", "vocadito/", *(f"ravdess/actor_{number}" for number
 # Without known validation songs, every tenth song validates.
 HELD_OUT_EVERY = 10
 CLIP_NAME = re.compile(r"[A-Za-z]+_\d+_\d+")
-
-
-def audio_files(folder: str | Path) -> list[Path]:
-    """Audio files of a folder and its subfolders, by their endings; links are followed, hidden files left out."""
-    return sorted(_audio_files(Path(folder), frozenset()))
-
-
-def _audio_files(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
-    real = folder.resolve()
-    if real in above or not folder.is_dir():  # a link to a folder that it is in, or no folder at all
-        return
-    for path in folder.iterdir():
-        if path.name.startswith("."):
-            continue
-        if path.is_dir():
-            yield from _audio_files(path, above | {real})
-        elif path.suffix.lower() in AUDIO_SUFFIXES:
-            yield path
 
 
 def stem_file_songs(root: Path) -> Iterator[Song]:
