@@ -157,16 +157,16 @@ def test_any_failure_is_its_songs_and_debug_shows_where(unet_svs, song, tmp_path
 
 
 @pytest.mark.parametrize("redirected", ["<&-", ">&-"])
-def test_a_closed_stream_is_one_line(song, checkpoint, redirected):
+def test_a_closed_stream_is_one_line(song, checkpoint, redirected, tmp_path):
     command = f"{PROGRAM} separate - --stem vocals --model {checkpoint} {'' if '<' in redirected else f'< {song}'}"
-    done = run("bash", "-c", f"{command} {redirected}", exits=USAGE, cwd=Path.cwd())
+    done = run("bash", "-c", f"{command} {redirected}", exits=USAGE, cwd=tmp_path)
     assert_one_line(done.stderr, "standard", "is closed")
 
 
 def test_a_name_that_standard_output_cannot_encode_is_escaped(song, checkpoint, tmp_path):
     for name in ("а.wav", "я.wav"):
         (tmp_path / "music").mkdir(exist_ok=True)
-        shutil.copy(song, tmp_path / "music" / name)
+        shutil.copy(tmp_path / song, tmp_path / "music" / name)
     command = (PROGRAM, "separate", "music", "--stem", "vocals", "--model", checkpoint)
     done = run(*command, env={"PYTHONIOENCODING": "cp1252"}, cwd=tmp_path)
     assert done.stdout.splitlines() == [r"separated/\u0430/vocals.wav", r"separated/\u044f/vocals.wav"]
@@ -187,15 +187,22 @@ def test_a_report_goes_through_links_and_into_pipes(unet_svs, song, tmp_path):
     assert Path("pipe").is_fifo()
 
 
-def test_what_is_there_stays_there(unet_svs, song):
+def test_stems_of_this_song_are_not_made_again_and_other_files_stay(unet_svs, song, tmp_path):
     vocals = Path("separated/song/vocals.wav")
-    vocals.parent.mkdir(parents=True)
-    vocals.write_text("mine")
-    assert_one_line(unet_svs(song).err, song, "vocals.wav is there already", "--overwrite")
-    assert vocals.read_text() == "mine"
-    assert vocals.with_name("accompaniment.wav").is_file()
-    unet_svs(song, "--overwrite")
-    assert read_audio(vocals)[0].shape == (2, 9_000)
+    unet_svs(song, "--stem", "vocals")
+    made = vocals.read_bytes()
+    assert_one_line(unet_svs(song).err, song, "not made again, separated/song/vocals.wav is there already")
+    assert_one_line(unet_svs(song).err, song, "left out", "--overwrite")
+    other = write_song(tmp_path / "album" / "song.wav", noise(1, 9_000, seed=1))
+    for no_stem in (made, b"mine"):
+        vocals.write_bytes(no_stem)
+        said = unet_svs(other, exits=FAILED).err
+        assert_one_line(
+            said, f"{other}: separated/song/vocals.wav is there and is no stem of this file", "--overwrite"
+        )
+        assert vocals.read_bytes() == no_stem
+    unet_svs(other, "--overwrite")
+    assert read_audio(vocals)[0].shape == (1, 9_000)
 
 
 def test_one_stem_alone_of_songs_from_a_list(unet_svs, tmp_path):

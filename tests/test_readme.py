@@ -26,7 +26,7 @@ README = (ROOT / "README.md").read_text()
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # What .ci/run does, or pip, is no test of this program. The page, which runs until it is stopped, and many processes
 # have their own.
-ELSEWHERE = ("pip install ", "python space/app.py", "accelerate launch --num_processes")
+ELSEWHERE = ("pip install ", "python space/app.py", "torchrun --nproc_per_node")
 NUM_SAMPLES = 50_000
 
 

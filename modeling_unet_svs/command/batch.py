@@ -221,11 +221,14 @@ def separate_standard_input(options: SeparationOptions) -> None:
 def _say_what_is_there(songs: Iterable[BatchSong], overwrite: bool) -> None:
     """Reports songs that cannot be separated, and skips those that are finished."""
     for song in songs:
+        outputs, kept = song.split_outputs(overwrite)
+        others = [] if song.status == "failed" else song.others_of(kept)
+        if others:
+            remedy = "--overwrite replaces it, or use another --output-dir"
+            song.fail(AudioFileError(song.input, f"{others[0]} is there and is no stem of this file: {remedy}."))
         if song.status == "failed":
             _say(song.error)
-            continue
-        outputs, kept = song.split_outputs(overwrite)
-        if kept:
+        elif kept:
             song.status = "waiting" if outputs else "skipped"
             what = "not made again" if outputs else "left out"
             _say(f"{song.input}: {what}, {kept[0]} is there already (--overwrite replaces it).")

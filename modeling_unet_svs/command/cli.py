@@ -64,6 +64,9 @@ def separate(
     refuse_if(not inputs, "no songs: give at least one INPUT, or a list of them with --files-from.")
     is_mixed = STANDARD_INPUT in inputs and len(inputs) > 1
     refuse_if(is_mixed, "standard input (-) cannot be combined with another INPUT.")
+    for stream, name in ((sys.stdin, "input"), (sys.stdout, "output")):
+        is_closed = STANDARD_INPUT in inputs and stream is None
+        refuse_if(is_closed, f"standard {name} is closed: open it, or name a file.")
     with joined_processes(device) as processes:
         options = SeparationOptions(
             _load(model, runtime, device, dtype), stem, format, subtype, batch_size, overwrite, debug

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..audio_reading import CONTROLS, AudioFileError
+from .stem_tags import fingerprint, is_stem_of
 
 # Characters that some system takes for a folder, a drive, a stream or a pattern.
 FORBIDDEN = re.compile(f'{CONTROLS.pattern}|[/\\\\:*?"<>|]')
@@ -91,6 +92,14 @@ class BatchSong:
         """Returns the stems to make, and the existing files to keep."""
         kept = [] if overwrite else [output for output in self.outputs if os.path.exists(output)]
         return {Path(output).stem: Path(output) for output in self.outputs if output not in kept}, kept
+
+    def others_of(self, kept: Iterable[str]) -> list[str]:
+        """Those of the existing files that were not made from this song."""
+        try:
+            source = fingerprint(self.input)
+        except OSError:  # separating it says what is wrong
+            return []
+        return [output for output in kept if not is_stem_of(output, source)]
 
 
 def read_list(path: Path) -> list[Path]:
