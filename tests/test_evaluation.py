@@ -12,13 +12,14 @@ from modeling_unet_svs import DEFAULT_CHECKPOINT
 from modeling_unet_svs.audio_reading import read_audio
 from train import evaluate as evaluation
 from train.arguments import EvaluationArguments
+from train.data.folders import load_song_collection
 from train.evaluate import evaluate, find_songs_to_score, main, read_references
 from train.evaluation.scores import PROTOCOLS, ScoredSong, museval_metrics
 from train.evaluation.separators import load_estimator
 from train.exit_codes import FAILED, USAGE
 
 from .conftest import ROOT, call_main, noise, run, write_song
-from .data_sets import make_stem_file, stems_of
+from .data_sets import make_song_folders, make_stem_file, stems_of
 
 RATE = 16_000
 EXCERPTS = ("BKS - Bulldozer", "Speak Softly - Broken Man")
@@ -129,6 +130,20 @@ def test_a_folder_of_stems_and_what_is_silent_in_it(stems_dir, tmp_path):
         statistics = results["summary"][protocol]["vocals"][metric]
         assert (statistics["count"], statistics["skipped"]) == (2, 1), protocol
     assert results["summary"]["museval"]["vocals"]["sdr"]["skipped_frames"] == 1
+
+
+def test_a_split_of_own_songs_is_the_one_that_the_trainer_makes(tmp_path, capsys):
+    make_song_folders(tmp_path)
+    held_out = [song.name for song in load_song_collection(tmp_path)["validation"]]
+    for split, names in (("validation", held_out), ("all", None)):
+        given = ("--model", "mixture", "--stems_dir", tmp_path, "--output", tmp_path / f"{split}.json")
+        assert call_main(main, *given, *(("--split", split) if names else ())) == 0
+        songs = json.loads((tmp_path / f"{split}.json").read_text())["songs"]
+        assert list(songs) == (names or list(songs))
+        assert f"{tmp_path.name}, {split} split: {len(songs)} songs" in capsys.readouterr().out
+    assert len(songs) > len(held_out)
+    assert call_main(main, "--model", "mixture", "--stems_dir", tmp_path, "--split", "test") == USAGE
+    assert "--split test: " in capsys.readouterr().err
 
 
 def test_levels_say_what_leaks(stems_dir):

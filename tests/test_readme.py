@@ -47,7 +47,7 @@ def commands() -> list[str]:
 @pytest.fixture(scope="module")
 def folder(model, checkpoint, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("readme")
-    for name in ("song.mp3", "music/one.wav", "music/album/two.flac", "instrumentals/one.wav"):
+    for name in ("song.mp3", "music/one.wav", "music/album/two.flac", "instrumentals/one.wav", "voices/a/1.wav"):
         write_song(folder / name, noise(2, NUM_SAMPLES))
     make_musdb18(folder / "musdb18")
     make_mir1k(folder / "mir1k")
@@ -74,6 +74,7 @@ def test_every_command_works(folder, monkeypatch):
     """With tiny data sets, and trainings of two steps."""
     assert len(commands()) >= 9
     data = {"musdb": "musdb18", "mir1k": "mir1k", "stems": "songs", "instrumentals": "instrumentals"}
+    data["voices"] = "voices"
     places = {f"--{kind}_dir DIR": f"--{kind}_dir {folder / name}" for kind, name in data.items()}
     places |= {
         "--model checkpoints/": f"--model {ROOT}/checkpoints/",

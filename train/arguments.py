@@ -197,7 +197,11 @@ class EvaluationArguments:
     stems_dir: str | None = HfArg(
         default=None, help="Folder of SONG/vocals.*, SONG/accompaniment.* (or any other stems)."
     )
-    split: Literal["train", "validation", "test"] = HfArg(default="test", help="MIR-1K has no test split.")
+    split: Literal["train", "validation", "test", "all"] | None = HfArg(
+        default=None,
+        help="Which songs; default: test of MUSDB18, validation of MIR-1K, all of --stems_dir. For --stems_dir, the "
+        "split that the trainer makes of the same folder.",
+    )
     protocol: list[str] = HfArg(
         default_factory=lambda: ["sdr"],
         help="One or several of sdr (SDR and SI-SDR of the song), museval (BSSEval v4), bss_eval_v3 (the "
@@ -218,6 +222,8 @@ class EvaluationArguments:
         refuse_if(not given, "nothing to evaluate on: give --musdb_dir, --mir1k_dir or --stems_dir.")
         refuse_if(len(given) > 1, "only one of --musdb_dir, --mir1k_dir or --stems_dir at a time.")
         refuse_if(self.mir1k_dir and self.split == "test", "MIR-1K has no test split: give --split validation.")
+        refuse_if(self.split == "all" and not self.stems_dir, "--split all is for --stems_dir.")
+        self.split = self.split or ("all" if self.stems_dir else "validation" if self.mir1k_dir else "test")
         no_rate = self.bss_eval_rate is not None and self.bss_eval_rate <= 0
         refuse_if(no_rate, f"--bss_eval_rate {self.bss_eval_rate}: give a sampling rate in Hz.")
         self.protocol = list(dict.fromkeys(self.protocol))

@@ -22,7 +22,7 @@ from modeling_unet_svs.audio_reading import one_line
 from modeling_unet_svs.separation import refuse_if
 
 from .arguments import CommandParser, EvaluationArguments
-from .data.folders import STEM_FILE, folder_songs, load_mir1k, load_musdb18
+from .data.folders import STEM_FILE, folder_songs, load_mir1k, load_musdb18, load_song_collection
 from .data.songs import Song, read_stems
 from .evaluation.results import (
     draw_results,
@@ -75,6 +75,11 @@ def find_songs_to_score(arguments: EvaluationArguments) -> SongCollection:
         return SongCollection("MUSDB18" if is_compressed else "MUSDB18-HQ", split, songs)
     if arguments.mir1k_dir:
         return SongCollection("MIR-1K", split, load_mir1k(arguments.mir1k_dir, split), MIR1K_RATE)
+    if arguments.split != "all":
+        songs = load_song_collection(arguments.stems_dir)[arguments.split]
+        name = Path(arguments.stems_dir).resolve().name
+        refuse_if(not songs, f"--split {arguments.split}: {arguments.stems_dir} has no such songs: leave --split out.")
+        return SongCollection(name, arguments.split, songs)
     songs = list(folder_songs(Path(arguments.stems_dir)))
     needed = "it needs SONG folders with vocals.* and accompaniment.* files"
     refuse_if(not songs, f"no songs in {arguments.stems_dir}: {needed}.")
@@ -172,7 +177,7 @@ def evaluate_and_show() -> int:
     try:
         results = evaluate(arguments, shlex.join(["python", "-m", "train.evaluate", *sys.argv[1:]]))
         if PartialState().is_main_process:
-            print_scores(results["summary"])
+            print_scores(results)
             if arguments.output and results["songs"] and arguments.plot_format != "none":
                 picture = Path(arguments.output).with_suffix(f".{arguments.plot_format}")
                 draw_results(results).savefig(picture, dpi=100)

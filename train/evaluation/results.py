@@ -116,8 +116,16 @@ def library_versions() -> dict[str, str]:
     return versions
 
 
-def print_scores(summary: Mapping) -> None:
+def describe_songs(results: Mapping) -> str:
+    """How many songs of which split were scored."""
+    data, count = results["data"], len(results["songs"])
+    of_all = f"{count} of {data['num_songs']}" if count != data["num_songs"] else f"{count}"
+    return f"{data['name']}, {data['split']} split: {of_all} songs"
+
+
+def print_scores(results: Mapping) -> None:
     """Prints statistics as a table, a line for each protocol, stem and metric."""
+    summary = results["summary"]
     caption = "dB over songs; by length: mean weighted by it; skipped: without a score, as the reference is silent"
     table = Table(
         "protocol", "stem", "metric", box=SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left"
@@ -131,6 +139,7 @@ def print_scores(summary: Mapping) -> None:
                 table.add_row(protocol, stem, metric, *(_text(values[name]) for name in names))
         table.add_section()
     console = Console()
+    console.print(describe_songs(results), markup=False, highlight=False, soft_wrap=True)
     # A narrow terminal, or none, breaks the lines rather than the numbers.
     console.width = max(console.width, TABLE_WIDTH)
     console.print(table)
@@ -153,8 +162,7 @@ def draw_results(results: Mapping) -> Figure:
         }
         for protocol, stems in results["summary"].items()
     }
-    data = results["data"]
-    title = f"{results['model']['name']} on {data['name']}, {data['split']}, {data['num_songs']} songs"
+    title = f"{results['model']['name']} on {describe_songs(results)}"
     return draw_box_plot(panels, num_columns=len(panels), title=title)
 
 
@@ -171,5 +179,5 @@ def draw_box_plot(panels: Mapping[str, Mapping[str, Sequence[float]]], num_colum
         axis.set_ylabel("dB")
         axis.tick_params(axis="x", labelsize="x-small")
         axis.grid(axis="y", alpha=0.3)
-    figure.suptitle(title, fontsize="medium")
+    figure.suptitle(title, fontsize="medium", wrap=True)
     return figure
