@@ -220,7 +220,7 @@ def test_two_processes_give_the_results_of_one(stems_dir, tmp_path):
         (("--plot_format", "bmp"), "argument --plot_format/--plot-format: invalid choice: 'bmp'"),
         (("--musdb_dir", ""), "--musdb_dir, --mir1k_dir or --stems_dir"),
         (("--mir1k_dir", "clips"), "only one of --musdb_dir, --mir1k_dir or --stems_dir"),
-        (("--musdb_dir", "", "--mir1k_dir", "clips"), "MIR-1K has no test split"),
+        (("--musdb_dir", "", "--mir1k_dir", "clips", "--split", "test"), "MIR-1K has no test split"),
         (("--musdb_dir", "", "--stems_dir", "nowhere"), "no songs in nowhere"),
         (("--musdb_dir", "nowhere"), "no songs of MUSDB18's test split in nowhere"),
         (("--model", "nowhere"), "model nowhere"),
