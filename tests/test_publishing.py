@@ -6,6 +6,7 @@ import sys
 import pytest
 from huggingface_hub import ModelCard
 
+from modeling_unet_svs import DEFAULT_CHECKPOINT
 from modeling_unet_svs.command.torch_runtime import load_checkpoint
 from modeling_unet_svs.onnx.export import export_onnx
 from train.arguments import TrainingArguments
@@ -94,6 +95,20 @@ def test_a_card_names_all_data_and_no_path_of_the_machine(tmp_path):
     assert card.data.datasets == ["MUSDB18", "my songs", "somebody/songs"]
     assert card.data.base_model == "somebody/start"
     assert str(tmp_path) not in card.content
+
+
+def test_a_tuned_model_carries_the_data_and_the_terms_of_its_start(tmp_path):
+    training = TrainingArguments(stems_dir="songs", output_dir=str(tmp_path), model_name_or_path=DEFAULT_CHECKPOINT)
+    write_run_card(tmp_path, small_config(), training, MixingArguments(), {})
+    card, base = ModelCard.load(tmp_path / "README.md"), ModelCard.load(f"{DEFAULT_CHECKPOINT}/README.md").data
+    assert card.data.base_model.startswith("unet-svs")
+    assert card.data.datasets == ["songs", *base.datasets]
+    assert (card.data.license, card.data.license_name) == ("other", base.license_name)
+    assert "bound by the same terms:\nnon-commercial" in card.text
+    nameless = TrainingArguments(stems_dir="songs", output_dir=str(tmp_path), model_name_or_path=str(tmp_path))
+    (tmp_path / "README.md").unlink()
+    write_run_card(tmp_path, small_config(), nameless, MixingArguments(), {})
+    assert "same terms:\nnot stated" in (tmp_path / "README.md").read_text()
 
 
 def test_a_model_that_is_saved_anew_takes_no_graph_of_the_old_one_along(model, tmp_path):

@@ -24,7 +24,7 @@ from .arguments import TrainingArguments
 from .checkpoints import find_checkpoint, load_checkpoint_state, save_checkpoint, save_model
 from .data.loading import load_songs, training_batches
 from .data.mixing import MixingArguments
-from .publishing.card import write_run_card
+from .publishing.card import base_of, write_run_card
 from .publishing.hub import publish
 from .validation import available_trackers, log_example, validate
 
@@ -158,6 +158,9 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
         write_run_card(output_dir, config, training, mixing, scores)
     accelerator.end_training()
     if training.push_to_hub and accelerator.is_main_process:
+        if training.model_name_or_path:
+            base = base_of(training.model_name_or_path)
+            accelerator.print(f"uploading; the terms of {base.name}, where it started, are this model's: {base.terms}")
         publish(output_dir, training.hub_model_id)
 
 

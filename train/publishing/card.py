@@ -1,7 +1,7 @@
 """Builds model cards for the bundled checkpoint and for any run of the trainer."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from modeling_unet_svs import UNetSVSConfig, UNetSVSModel
 from modeling_unet_svs.audio.whole_files import replace_text
+from modeling_unet_svs.command.checkpoint import load_card
 from modeling_unet_svs.separation import refuse_if
 
 from ..arguments import TrainingArguments, read_recipe
@@ -85,6 +86,7 @@ def make_card(results_dir: str | Path) -> ModelCard:
         "training": training,
         "runs": [_run(run) for run in training["runs"]],
         "musdb_minutes": sum(data["minutes"] for data in training["data"] if data["name"].startswith("MUSDB18")),
+        "num_singers": training.get("num_singers"),
         "collections": collections,
         "worst": next(filter(None, (collection.worst() for collection in collections)), None),
         "leakage": [leakage for leakage in (collection.leakage() for collection in collections) if leakage],
@@ -116,6 +118,7 @@ def write_run_card(
     named |= {"instrumentals": training.instrumentals_dir, "voices": training.voices_dir}
     data = [label for label, path in named.items() if path]
     data += [_public(origin) for origin in (training.stems_dir, training.dataset_name) if origin]
+    base = base_of(start)
     arguments = {key: _public(value) for key, value in asdict(training).items()} | {"mixing": asdict(mixing)}
     values = {
         "name": name,
@@ -123,6 +126,7 @@ def write_run_card(
         "model_id": training.hub_model_id or f"path/to/{name}",
         "data": data,
         "scores": scores,
+        "base": base,
         "arguments": json.dumps(arguments, indent=1),
     }
     card = build_card(
@@ -133,11 +137,42 @@ def write_run_card(
             for score, value in scores.items()
         ],
         tags=["source-separation", "singing-voice"],
-        datasets=data,
-        base_model=start if start and not Path(start).exists() else None,
+        datasets=list(dict.fromkeys([*data, *base.datasets])),
+        base_model=base.name or None,
+        license=base.license,
+        license_name=base.license_name,
+        license_link=base.license_link,
         model_name=name if scores else None,
     )
     replace_text(Path(folder) / "README.md", f"{card}\n")
+
+
+@dataclass(frozen=True)
+class Base:
+    """What a run started from, as its card says it; a model that is tuned is bound by the same terms."""
+
+    name: str = ""
+    datasets: Sequence[str] = ()
+    license: str | None = None
+    license_name: str | None = None
+    license_link: str | None = None
+
+    @property
+    def terms(self) -> str:
+        return self.license_name or self.license or "not stated"
+
+
+def base_of(start: str | None) -> Base:
+    """The model that a run started from; without a start, nothing."""
+    if start is None:
+        return Base()
+    card = load_card(start)
+    name = start
+    if Path(start).exists():
+        name = (card and card.data.get("model_name")) or Path(start).resolve().name
+    found = card.data if card else ModelCardData()
+    datasets = [found.datasets] if isinstance(found.datasets, str) else found.datasets or ()
+    return Base(name.replace(" ", "-"), datasets, found.license, found.license_name, found.license_link)
 
 
 def _public(value: Any) -> Any:
