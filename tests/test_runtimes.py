@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from modeling_unet_svs import DEFAULT_CHECKPOINT, UNetSVSModel
+from modeling_unet_svs.command.checkpoint import load_separator
 from modeling_unet_svs.command.torch_runtime import load_checkpoint
 from modeling_unet_svs.onnx.export import export_onnx
 from modeling_unet_svs.onnx.runner import OnnxSeparator
@@ -137,6 +138,15 @@ def test_a_pickled_runner_separates_the_same(checkpoint, model):
 def test_a_forked_process_goes_on_separating(runtime):
     """In a process of its own, where a child that hangs is given up after a minute."""
     run(sys.executable, "-c", FORKING, runtime)
+
+
+def test_processes_of_a_launcher_share_the_cpus(checkpoint, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8), raising=False)
+    for num_processes, expected in ((None, 0), ("2", 4), ("16", 1)):  # 0 leaves it to ONNX Runtime
+        if num_processes:
+            monkeypatch.setenv("LOCAL_WORLD_SIZE", num_processes)
+        separator, _ = load_separator(checkpoint, "onnx", "auto", "auto")
+        assert separator._session.get_session_options().intra_op_num_threads == expected
 
 
 def test_threads_share_one_runner(checkpoint, model):

@@ -1,6 +1,7 @@
 """Opens checkpoints and describes them, and loads them for PyTorch or ONNX Runtime."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -84,7 +85,14 @@ def load_onnx(model: str) -> Separator:
 
     with opened_checkpoint(model) as (folder, _):
         refuse_if(not (folder / GRAPH).is_file(), f"it has no {GRAPH}: save it anew, or use --runtime torch.")
-        return OnnxSeparator(folder)
+        # One process alone leaves the choice to the runtime.
+        return OnnxSeparator(folder, num_threads=share_of_cpus(1) if "LOCAL_WORLD_SIZE" in os.environ else None)
+
+
+def share_of_cpus(num_processes: int) -> int:
+    """Number of the machine's CPUs for each of the processes on it, as far as a launcher has not said how many."""
+    num_cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, num_cpus // int(os.environ.get("LOCAL_WORLD_SIZE", num_processes)))
 
 
 def load_card(model: str | Path) -> Any:

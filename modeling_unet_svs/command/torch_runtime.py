@@ -1,6 +1,5 @@
 """PyTorch for the command: loads networks, chooses device and precision, and copes with too little memory."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +11,7 @@ from ..architecture import Architecture
 from ..network import UNetSVSModule
 from ..onnx_graph import WEIGHTS
 from ..separation import refuse_if
-from .checkpoint import opened_checkpoint
+from .checkpoint import opened_checkpoint, share_of_cpus
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -101,8 +100,7 @@ def can_use_cuda() -> bool:
 
 def share_cpus(num_processes: int) -> None:
     """Takes this process's share of the machine's CPUs: `accelerate launch` leaves each process a single thread."""
-    num_cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(max(1, num_cpus // int(os.environ.get("LOCAL_WORLD_SIZE", num_processes))))
+    torch.set_num_threads(share_of_cpus(num_processes))
 
 
 def _load_network(config: Architecture, path: Path, dtype: torch.dtype) -> UNetSVSModule:

@@ -1,9 +1,12 @@
 """`python -m tests.benchmarks.file_to_files [MINUTES [RUNS [FORMAT]]]`: from a song's file to those of its stems.
 
-A stereo song of noise at 44.1 kHz, by default four minutes of wav, to the same format: the whole command; the same in
-a process that has started, side by side as it is and with everything in turn; and where the time goes.
+A stereo song of noise at 44.1 kHz, by default four minutes of wav, to the same format: the whole command, in PyTorch
+and in ONNX Runtime, and its parts; the same in a process that has started, side by side as it is and with everything
+in turn; and where the time goes.
 """
 
+import statistics
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -40,6 +43,28 @@ PARTS = {
     "encode": [(StemFile, "write"), (StemFile, "write_again"), (AudioWriter, "__init__"), (AudioWriter, "__exit__")],
 }
 REST = "rest"
+# What the command does, one after the other, and how long each step took.
+STEPS = """
+import sys, time
+from importlib import import_module
+from pathlib import Path
+times = [time.perf_counter()]
+song, runtime, dtype, *modules = sys.argv[1:]
+for module in ("checkpoint", "batch", *modules):
+    import_module(module if module == "onnxruntime" else f"modeling_unet_svs.command.{module}")
+times.append(time.perf_counter())
+from modeling_unet_svs import DEFAULT_CHECKPOINT
+from modeling_unet_svs.command import checkpoint, file_separation
+separator, _ = checkpoint.load_separator(DEFAULT_CHECKPOINT, runtime, "cpu", dtype)
+times.append(time.perf_counter())
+outputs = {stem: Path(song).with_name(f"{stem}{Path(song).suffix}") for stem in separator.config.stems}
+file_separation.separate_file(separator, song, outputs)
+times.append(time.perf_counter())
+print(*(after - before for before, after in zip(times, times[1:])))
+"""
+# Ways of the command: runtime, precision, and the module that takes most of its start.
+COMMANDS = {"float32": ("torch", "float32", "torch_runtime"), "bfloat16": ("torch", "bfloat16", "torch_runtime")}
+COMMANDS["ONNX Runtime"] = ("onnx", "float32", "onnxruntime")
 
 
 class Clock:
@@ -111,6 +136,12 @@ def parts(model: UNetSVSModule, song: Path, num_runs: int) -> Counter[str]:
     return Counter({part: seconds / num_runs for part, seconds in clock.seconds.items()})
 
 
+def steps(song: Path, way: tuple[str, ...], num_runs: int) -> list[float]:
+    """Median seconds of the command's steps, each time in a new process."""
+    said = [run(sys.executable, "-c", STEPS, song, *way).stdout for _ in range(num_runs)]
+    return [statistics.median(map(float, each)) for each in zip(*map(str.split, said))]
+
+
 def main() -> None:
     options = given(__doc__, prefix="", minutes=4.0, runs=5, format="wav")
     length, num_runs, format = 60 * options.minutes, options.runs, options.format
@@ -118,15 +149,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         song = write_song(Path(folder) / f"song.{format}", noise(2, int(length * RATE)), RATE)
         ways = {}
+        for name, (runtime, dtype, _) in COMMANDS.items():
+            command = ("unet-svs", "separate", song, "--runtime", runtime, "--dtype", dtype, "--device", "cpu")
+            command = (*command, "--overwrite", "--format", format)
+            ways[name, "command"] = partial(run, *command, cwd=song.parent)
         for name, model in models.items():
-            command = ("unet-svs", "separate", song, "--dtype", name, "--overwrite", "--format", format)
-            ways[name, "command"] = lambda command=command: run(*command, cwd=song.parent)
             ways[name, "in process, side by side"] = partial(separate, model, song)
             ways[name, "in process, in turn"] = partial(separate, model, song, in_turn=True)
         seconds = seconds_in_turn(ways, num_runs)
         rows = [(*way, f"{taken:.2f}", f"{length / taken:.0f}") for way, taken in seconds.items()]
         auto = choose_dtype("auto", torch.device("cpu"))
         print_table(f"{length:.0f} s of {format}; auto takes {auto}", ("", "", "seconds", "times real time"), rows)
+        rows = [(name, *(f"{taken:.2f}" for taken in steps(song, way, num_runs))) for name, way in COMMANDS.items()]
+        print_table("seconds of the command's steps", ("", "imports", "loading", "separation"), rows)
         found = {name: parts(model, song, num_runs) for name, model in models.items()}
     rows = [(part, *(f"{each[part]:.2f}" for each in found.values())) for part in (*PARTS, REST)]
     rows.append(("all", *(f"{each.total():.2f}" for each in found.values())))

@@ -1,6 +1,7 @@
 """What the benchmarks share: the command line's values, the machine in words, runs in turn, tables."""
 
 import argparse
+import os
 import platform
 import statistics
 import sys
@@ -41,15 +42,25 @@ def machine() -> str:
     return f"{name}, {len(names) or '?'} cores, {torch.get_num_threads()} threads, torch {torch.__version__}"
 
 
-def seconds_in_turn(measures: dict, num_runs: int, warm_up: bool = True) -> dict:
-    """Median seconds by name; everything runs in turn, so that what else the machine does hits all alike."""
+def processor_seconds() -> float:
+    """Processor time of the processes that this one has run: unlike seconds, it holds on busy machines."""
+    return os.times().children_user + os.times().children_system
+
+
+def times_in_turn(measures: dict, num_runs: int, warm_up: bool, *clocks) -> dict:
+    """Median time of each clock, by name; all run in turn, so that what else the machine does hits all alike."""
     times = {name: [] for name in measures}
     for _ in range(num_runs + warm_up):
         for name, measure in measures.items():
-            begun = time.perf_counter()
+            begun = [clock() for clock in clocks]
             measure()
-            times[name].append(time.perf_counter() - begun)
-    return {name: statistics.median(seconds[warm_up:]) for name, seconds in times.items()}
+            times[name].append([clock() - before for clock, before in zip(clocks, begun)])
+    return {name: [*map(statistics.median, zip(*runs[warm_up:]))] for name, runs in times.items()}
+
+
+def seconds_in_turn(measures: dict, num_runs: int, warm_up: bool = True) -> dict:
+    """Median seconds by name."""
+    return {name: taken for name, (taken,) in times_in_turn(measures, num_runs, warm_up, time.perf_counter).items()}
 
 
 def print_table(title: str, columns, rows) -> None:
