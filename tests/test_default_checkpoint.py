@@ -45,7 +45,7 @@ def test_with_transformers_and_without_it_separates_the_same_at_any_rate(default
 def test_auto_classes_and_the_pipeline_take_it(default):
     assert type(AutoModel.from_pretrained(DEFAULT_CHECKPOINT)) is UNetSVSModel
     assert AutoFeatureExtractor.from_pretrained(DEFAULT_CHECKPOINT).feature_size == 2
-    separator = pipeline("audio-to-audio", model=DEFAULT_CHECKPOINT, trust_remote_code=True)
+    separator = pipeline("audio-to-audio", model=DEFAULT_CHECKPOINT)
     mixture = noise(1, 50_000)
     stems = separator({"array": mixture, "sampling_rate": 44_100})
     assert np.array_equal(stems[0]["audio"], default.separate(mixture, 44_100)["vocals"])
