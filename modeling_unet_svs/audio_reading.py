@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
-from .separation import refuse_if
+from .audio_containers import (
+    CONTAINERS,
+    COUNTING_CONTAINERS,
+    TimeLine,
+    announced_size,
+    as_its_header_says,
+    ogg_end,
+)
+from .separation import Resampler, refuse_if
 
 try:
     import av
 except ImportError:  # a model loaded as remote code needs it only for files
     av = None  # type: ignore[assignment] # for `AudioReader` to say so
 
-# Containers of audio; playlists and scripts, which open other files by name, are left out.
-CONTAINERS = ",".join(
-    ("wav", "w64", "aiff", "caf", "au", "flac", "mp3", "ogg", "aac", "ac3", "eac3", "amr", "ape", "wv", "tta", "mpc")
-    + ("mov", "matroska", "avi", "asf", "flv", "mpeg", "mpegts")
-)
-EXACT_CONTAINERS = ("wav", "w64", "aiff", "caf", "au", "flac", "tta", "wv", "mov")
-LOSSLESS_CODECS = ("pcm_", "flac", "alac", "wavpack", "ape", "tta")
+LOSSLESS_CODECS = ("pcm_", "flac", "alac", "wavpack", "ape", "tta", "tak", "mlp", "truehd", "dsd", "shorten")
 TECHNICAL_TAGS = {
     *("major_brand", "minor_version", "compatible_brands", "encoder", "creation_time", "handler_name", "language"),
     *("vendor_id", "duration", "encoded_by", "stems"),
@@ -35,12 +39,12 @@ TECHNICAL_TAGS = {
 SAMPLE_TYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
 # Characters that move a terminal's cursor or reverse its text, and lone surrogates, which stand for arbitrary bytes.
 CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-# Part of the announced length that a complete file may lack: an encoder's padding, not music.
-TOLERATED_SHARE, TOLERATED_SECONDS = 0.01, 0.1
-# RIFF sizes from here on are written by programs that do not know the size in advance.
-UNKNOWN_RIFF_SIZE = 0x7FFF_0000
-# Beginning of a Wave64 file, before its size.
-W64 = bytes.fromhex("726966662e91cf11a5d628db04c10000")
+# Part of the announced bytes, and number of them, that a whole file may lack: what follows its sound, wrongly counted.
+TOLERATED_SHARE, TOLERATED_BYTES = 0.01, (64, 4096)
+# Seconds that a whole file may lack of what its header counts.
+TOLERATED_SECONDS = 0.1
+# FFmpeg's flags of a stream.
+DEFAULT, ATTACHED_PICTURE = 0x1, 0x400
 # Gaps in a row after which a file is given up.
 MAX_GAPS = 100
 # Upper limits of a block, whatever rate a header claims.
@@ -81,34 +85,53 @@ class AudioInfo:
     subtype: str  # "16", "24" or "float", the depth that loses nothing of the file; "16" for lossy formats
     codec: str  # FFmpeg's name
     tags: dict[str, str]  # title, artist and so on; names in lower case
+    layout: str = ""  # FFmpeg's name for the places of the channels; empty where the file does not say
+    notes: list[str] = field(default_factory=list)  # what a person should know, complete after the last block
+
+
+# A path, a file's content, or an open file that can be read in binary.
+Source = str | Path | bytes | IO[bytes]
 
 
 class AudioReader(ExitStack):
     """An opened audio or video file, recognised by its content and not by its name; use it as a context manager.
 
-    A damaged frame of a lossy file, or a gap, is skipped, as in players. A damaged lossless file, one that cannot be
-    followed to its end, and one that ends before the length that its header announces are errors: a song is never
-    shortened silently. A file can have several audio streams; a MUSDB18 stem file has five.
+    The default audio stream is read, or the one with the number `audio_stream`, counted from 0 among the audio
+    streams. Damage to a lossy file becomes silence of its length, which `info.notes` says, and which is an error if
+    `strict`. Damage to a lossless file, and a container that ends early, are errors: a song is never shortened.
     """
 
-    def __init__(self, path: str | Path, audio_stream: int = 0):
+    def __init__(self, path: Source, audio_stream: int | None = None, strict: bool = False):
         if av is None:
             raise ImportError("reading audio files needs PyAV: pip install av")
         super().__init__()
-        self.path = Path(path)
-        # Not `Path.exists`, which raises for names that are too long.
-        self._refuse_if(not os.path.exists(path), "no such file.")
-        self._refuse_if(os.path.isdir(path), "is a folder, not an audio file.")
-        self._refuse_if(not os.path.isfile(path), "is a pipe or a device: a song has to be a file.")
+        self._strict, self._unended = strict, ""
+        self._resampler: tuple[int, Resampler] | None = None
+        is_named = isinstance(path, (str, Path))
+        name = path if isinstance(path, (str, Path)) else getattr(path, "name", None)
+        self.path = Path(name if isinstance(name, (str, Path)) else "the audio")
+        if is_named:
+            # Not `Path.exists`, which raises for names that are too long.
+            self._refuse_if(not os.path.exists(self.path), "no such file.")
+            self._refuse_if(os.path.isdir(self.path), "is a folder, not an audio file.")
+            self._refuse_if(not os.path.isfile(self.path), "is a pipe or a device: a song has to be a file.")
         try:
             with self._naming_errors():
-                # Without the file's name, which would let FFmpeg guess by its ending.
-                descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-                self._file = self.enter_context(open(descriptor, "rb"))
+                self._file = self._opened(path)
                 self._open(audio_stream)
         except BaseException:
             self.close()
             raise
+
+    def _opened(self, source: Source) -> IO[bytes]:
+        if isinstance(source, (bytes, bytearray, memoryview)):
+            return io.BytesIO(source)
+        if not isinstance(source, (str, Path)):
+            can_seek = hasattr(source, "seek") and getattr(source, "seekable", lambda: True)()
+            return source if can_seek else io.BytesIO(source.read())
+        # Without the file's name, which would let FFmpeg guess by its ending.
+        descriptor = os.open(source, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        return self.enter_context(open(descriptor, "rb"))
 
     def _refuse_if(self, is_wrong: object, reason: str) -> None:
         refuse_if(is_wrong, reason, partial(AudioFileError, self.path))
@@ -123,9 +146,11 @@ class AudioReader(ExitStack):
         except (OSError, MemoryError) as error:  # the last where a file claims gigabytes
             raise AudioFileError(self.path, f"cannot be read: {getattr(error, 'strerror', None) or error}.") from None
 
-    def _open(self, audio_stream: int) -> None:
-        self._check_size()
-        has_mp3_length = self._has_mp3_length()
+    def _open(self, audio_stream: int | None) -> None:
+        actual = self._file.seek(0, os.SEEK_END)
+        self._check_size(actual)
+        self._file = as_its_header_says(self._file, actual)
+        self._file.seek(0)
         try:
             options: dict[str, Any] = {"container_options": {"format_whitelist": CONTAINERS}}
             if av.__version__ < "19":  # from then on tags may be any bytes, and `_text` finds them
@@ -135,33 +160,50 @@ class AudioReader(ExitStack):
             raise AudioFileError(self.path, "is not an audio file of a known format, or is damaged.") from None
         self._container = self.enter_context(opened)
         streams = self._container.streams.audio
-        self._refuse_if(not streams, "has no sound in it.")
-        has_no_such = not 0 <= audio_stream < len(streams)
-        self._refuse_if(has_no_such, f"has {len(streams)} audio streams, numbered from 0; not {audio_stream}.")
-        self._stream = streams[audio_stream]
+        number = self._chosen(streams, audio_stream)
+        self._stream = streams[number]
         codec = self._stream.codec_context
         is_known = codec is not None and codec.format is not None and codec.sample_rate and codec.channels
         self._refuse_if(not is_known, "has an audio stream that cannot be decoded.")
         codec.thread_type = "AUTO"
-        duration, time_base = self._stream.duration, self._stream.time_base
-        seconds = None if duration is None or not time_base else float(duration * time_base)
+        seconds = _seconds(self._stream.duration, self._stream.time_base)
+        self._announced = None if seconds is None else round(seconds * codec.sample_rate)
         if seconds is None and self._container.duration is not None:
             seconds = self._container.duration / av.time_base
         tags = {**self._container.metadata, **self._stream.metadata}
+        layout = codec.layout.name
         self.info = AudioInfo(
             path=self.path,
             sampling_rate=codec.sample_rate,
             num_channels=codec.channels,
-            num_samples=None if seconds is None else round(seconds * codec.sample_rate),
+            num_samples=round(seconds * codec.sample_rate) if seconds else None,
             subtype=_subtype(codec),
             codec=codec.name,
             tags={key.lower(): _text(value) for key, value in tags.items() if key.lower() not in TECHNICAL_TAGS},
+            layout="" if layout.endswith("channels") else layout,
         )
-        container = self._container.format.name
-        says_length = has_mp3_length if container == "mp3" else container.startswith(EXACT_CONTAINERS)
-        # Matroska says how long the longest of its streams is.
-        is_alone = container.startswith("matroska") and len(self._container.streams) == 1
-        self._exact = (duration is not None and says_length) or is_alone
+        if audio_stream is None and len(streams) > 1:
+            self._note(f"has {len(streams)} audio streams: the default one, number {number} from 0, is taken.")
+        pictures = [stream for stream in self._container.streams.video if not _disposition(stream) & ATTACHED_PICTURE]
+        starts = [_seconds(stream.start_time, stream.time_base) for stream in pictures]
+        picture_start = min((start for start in starts if start is not None), default=None)
+        self._line = TimeLine(self._container.format.name, codec.sample_rate, picture_start)
+
+    def _chosen(self, streams: Sequence[av.AudioStream], audio_stream: int | None) -> int:
+        self._refuse_if(not streams, "has no sound in it.")
+        is_default = [bool(_disposition(stream) & DEFAULT) for stream in streams]
+        number = is_default.index(True) if audio_stream is None and any(is_default) else audio_stream or 0
+        has_no_such = not 0 <= number < len(streams)
+        self._refuse_if(has_no_such, f"has {len(streams)} audio streams, numbered from 0; not {number}.")
+        return number
+
+    def _note(self, note: str) -> None:
+        if note not in self.info.notes:
+            self.info.notes.append(note)
+
+    def _note_damage(self, note: str) -> None:
+        self._refuse_if(self._strict, note)
+        self._note(note)
 
     def blocks(self) -> Iterator[np.ndarray]:
         """All samples in order, in blocks of about a second, float32 `(num_channels, num_samples)` with full scale 1.
@@ -169,42 +211,78 @@ class AudioReader(ExitStack):
         Integers of 24 bits and less are exact.
         """
         wanted = min(BLOCK_SECONDS * self.info.sampling_rate, BLOCK_SAMPLES)
-        limit = self.info.num_samples if "mov" in self._container.format.name and self._exact else None
+        # An MP4 says in its edit list where the encoder's padding begins.
+        is_padded = "mov" in self._container.format.name
         waiting: list[np.ndarray] = []
-        num_waiting = num_samples = 0
+        num_waiting = self._num_samples = 0
+        if self._unended:
+            self._note_damage(self._unended)
         with self._naming_errors():
-            for frame in self._frames():
-                samples = _float_samples(frame)
-                if limit is not None:  # an MP4 says in its edit list where the encoder's padding begins
-                    samples = samples[:, : max(limit - num_samples, 0)]
-                num_samples += samples.shape[1]
+            for samples in self._samples():
                 num_waiting += samples.shape[1]
                 waiting.append(samples)
-                if num_waiting >= wanted:
-                    yield np.concatenate(waiting, axis=1)
-                    waiting, num_waiting = [], 0
-        if num_waiting:
-            yield np.concatenate(waiting, axis=1)
-        self._check_length(num_samples)
+                held = self._line.num_held if is_padded else 0
+                if num_waiting >= wanted + held:
+                    joined = np.concatenate(waiting, axis=1)
+                    yield joined[:, : num_waiting - held]
+                    waiting, num_waiting = [joined[:, num_waiting - held :]], held
+        padding = self._line.num_padding(self._num_samples, self._announced) if is_padded else 0
+        if num_waiting > padding:
+            yield np.concatenate(waiting, axis=1)[:, : num_waiting - padding]
+        self._check_length()
 
-    def _frames(self) -> Iterator[av.AudioFrame]:
-        is_lossless = self._stream.codec_context.name.startswith(LOSSLESS_CODECS)
+    def _samples(self) -> Iterator[np.ndarray]:
+        """Decoded frames, and silence where the time line has some."""
+        is_lossless, rate = self._stream.codec_context.name.startswith(LOSSLESS_CODECS), self.info.sampling_rate
         for packet in self._packets():
             try:
                 frames = packet.decode()
             except av.EOFError:
-                return
+                break
             except av.FFmpegError:
                 if is_lossless:
                     raise
+                self._line.lose(_seconds(packet.duration, packet.time_base))
                 continue
             except ValueError:  # the coding has changed to one that nothing decodes
                 raise AudioFileError(self.path, "has sound in it that cannot be decoded.") from None
             for frame in frames:
-                found = (frame.sample_rate, frame.layout.nb_channels)
-                is_other = found != (self.info.sampling_rate, self.info.num_channels)
-                self._refuse_if(is_other, "changes its sampling rate or channels in the middle.")
-                yield frame
+                start = _seconds(frame.pts, frame.time_base)
+                num_samples = round(frame.samples * rate / frame.sample_rate)
+                yield from self._silence(self._line.silence_before(start, num_samples))
+                for samples in self._converted(frame):
+                    self._num_samples += samples.shape[1]
+                    yield samples
+        for samples in self._converted(None):
+            yield samples
+        if self._num_samples:
+            yield from self._silence(self._line.silence_at_end())
+
+    def _silence(self, num_samples: int) -> Iterator[np.ndarray]:
+        # The sound of a film that begins late is no part of what the stream's header counts.
+        self._num_samples += num_samples if self._num_samples else 0
+        for start in range(0, num_samples, BLOCK_SAMPLES):
+            size = min(BLOCK_SAMPLES, num_samples - start)
+            yield np.zeros((self.info.num_channels, size), dtype=np.float32)
+
+    def _converted(self, frame: av.AudioFrame | None) -> Iterator[np.ndarray]:
+        """A frame at the rate and with the channels that the stream begins with; `None` for its end."""
+        rate, num_channels = self.info.sampling_rate, self.info.num_channels
+        found = rate if frame is None else frame.sample_rate
+        if self._resampler is not None and self._resampler[0] != found:
+            yield self._resampler[1].push(np.zeros((num_channels, 0), dtype=np.float32), last=True)
+            self._resampler = None
+        if frame is None:
+            return
+        samples = _float_samples(frame)
+        if (found, len(samples)) != (rate, num_channels):
+            self._note("changes its sampling rate or channels in the middle: all of it has those of its beginning.")
+            if len(samples) != num_channels:
+                samples = _mixed(samples, num_channels)
+            if found != rate:
+                self._resampler = self._resampler or (found, Resampler(found, rate, num_channels))
+                samples = self._resampler[1].push(samples)
+        yield samples
 
     def _packets(self) -> Iterator[av.Packet[av.AudioStream]]:
         num_gaps = 0
@@ -220,37 +298,49 @@ class AudioReader(ExitStack):
                 num_gaps += 1
         self._refuse_if(True, "is damaged: it has gaps and nothing between them.")
 
-    def _has_mp3_length(self) -> bool:
-        """Whether an MP3's first frame says its length; without it FFmpeg guesses from the first frames' bit rate."""
-        head = self._file.read(10)
-        size = 0
-        if head[:3] == b"ID3":
-            size = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0)))
-        self._file.seek(size)
-        first_frame = self._file.read(4096)
-        self._file.seek(0)
-        return b"Xing" in first_frame or b"Info" in first_frame
-
-    def _check_size(self) -> None:
-        """Compares a WAV file's size with its header, since FFmpeg does not notice that a file was cut."""
-        actual, announced = os.fstat(self._file.fileno()).st_size, 0
+    def _check_size(self, actual: int) -> None:
+        """Compares a file's size with its container, since FFmpeg does not notice that a file was cut."""
         self._refuse_if(actual == 0, "is empty (0 bytes).")
-        head = self._file.read(24)
         self._file.seek(0)
-        if head.startswith(b"RIFF"):
-            announced = 8 + int.from_bytes(head[4:8], "little")
-        elif head.startswith(W64):
-            announced = int.from_bytes(head[16:], "little")
-        is_cut = announced < UNKNOWN_RIFF_SIZE and announced - actual > TOLERATED_SHARE * announced
+        head = self._file.read(4)
+        self._refuse_if(head == b"RIFX", "is a big-endian wave file (RIFX), which is not read: convert it to WAV.")
+        announced = announced_size(self._file, actual)
+        if head == b"OggS":
+            announced, is_ended = ogg_end(self._file, actual)
+            self._unended = "" if is_ended else "is not marked as ended: it may be incomplete."
+        least, most = TOLERATED_BYTES
+        is_cut = announced - actual > max(least, min(most, TOLERATED_SHARE * announced))
         self._refuse_if(is_cut, f"is truncated: {actual} bytes of the {announced} it announces.")
 
-    def _check_length(self, num_samples: int) -> None:
-        self._refuse_if(num_samples == 0, "has no samples in it.")
-        rate, announced = self.info.sampling_rate, self.info.num_samples
-        if self._exact and announced is not None:
-            tolerated = max(TOLERATED_SHARE * announced, TOLERATED_SECONDS * rate)
-            said = f"is truncated: {num_samples / rate:.1f} s of the {announced / rate:.1f} s it announces."
-            self._refuse_if(announced - num_samples > tolerated, said)
+    def _check_length(self) -> None:
+        self._refuse_if(self._num_samples == 0, "has no samples in it.")
+        rate, announced, line = self.info.sampling_rate, self._announced, self._line
+        if announced is not None and self._container.format.name.startswith(COUNTING_CONTAINERS):
+            said = f"is truncated: {self._num_samples / rate:.1f} s of the {announced / rate:.1f} s it announces."
+            self._refuse_if(announced - self._num_samples > TOLERATED_SECONDS * rate, said)
+        if line.num_lost:
+            self._note_damage(f"is damaged: {line.num_lost / rate:.2f} s of it are lost, and silent in the stems.")
+        if line.num_holes:
+            seconds = f"{line.num_filled / rate:.2f} s"
+            self._note(f"has {line.num_holes} hole(s) in its time line, filled with {seconds} of silence.")
+
+
+def _seconds(count: int | None, time_base: Any) -> float | None:
+    return None if count is None or not time_base else float(count * time_base)
+
+
+def _disposition(stream: Any) -> int:
+    flags = getattr(stream, "disposition", 0)  # which older versions of PyAV do not have
+    return int(getattr(flags, "value", flags))
+
+
+def _mixed(samples: np.ndarray, num_channels: int) -> np.ndarray:
+    """Samples with another number of channels."""
+    if num_channels == 1:
+        return samples.mean(0, keepdims=True)
+    if len(samples) == 1:
+        return np.repeat(samples, num_channels, axis=0)
+    return np.pad(samples[:num_channels], ((0, max(num_channels - len(samples), 0)), (0, 0)))
 
 
 def _float_samples(frame: av.AudioFrame) -> np.ndarray:
@@ -280,12 +370,13 @@ def _subtype(codec: av.AudioCodecContext) -> str:
     return "float" if codec.name.startswith(("pcm_f", "pcm_s64")) else "24"
 
 
-def read_audio(path: str | Path, audio_stream: int = 0) -> tuple[np.ndarray, int]:
-    """Reads a whole file.
+def read_audio(path: Source, audio_stream: int | None = None, *, strict: bool = False) -> tuple[np.ndarray, int]:
+    """Reads a whole file, and warns of what a person should know of it, such as damage.
 
     Args:
-        path: of the file.
-        audio_stream: which of its audio streams.
+        path: of the file; or its bytes, or an open binary file.
+        audio_stream: which of its audio streams, counted from 0; `None` for the default one, as players take.
+        strict: whether lossy damage is an error, rather than silence.
 
     Returns:
         float32 waveform `(num_channels, num_samples)` and its sampling rate in Hz.
@@ -293,5 +384,8 @@ def read_audio(path: str | Path, audio_stream: int = 0) -> tuple[np.ndarray, int
     Raises:
         AudioFileError: see `AudioReader`.
     """
-    with AudioReader(path, audio_stream) as reader:
-        return np.concatenate(list(reader.blocks()), axis=1), reader.info.sampling_rate
+    with AudioReader(path, audio_stream, strict) as reader:
+        waveform = np.concatenate(list(reader.blocks()), axis=1)
+        for note in reader.info.notes:
+            warnings.warn(f"{reader.path} {note}", stacklevel=2)
+        return waveform, reader.info.sampling_rate

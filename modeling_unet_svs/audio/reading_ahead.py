@@ -77,12 +77,12 @@ def _wait_for(ahead: Queue[Any], time_limit: int | None) -> Any:
 
 @contextmanager
 def read_ahead(
-    path: str | Path, audio_stream: int = 0, info_alone: bool = False
+    path: str | Path, audio_stream: int | None = None, strict: bool = False, info_alone: bool = False
 ) -> Iterator[tuple[AudioInfo, Iterator[np.ndarray]]]:
     """Context manager of an audio file: what its header says, and its blocks, decoded ahead of use."""
 
     def contents() -> Generator[Any, None, None]:
-        with AudioReader(path, audio_stream) as reader:
+        with AudioReader(path, audio_stream, strict) as reader:
             yield reader.info
             if not info_alone:
                 yield from reader.blocks()
@@ -94,7 +94,7 @@ def read_ahead(
             raise AudioFileError(path, f"cannot be read: nothing came from it for {TIME_LIMIT} s.") from None
 
 
-def read_info(path: str | Path, audio_stream: int = 0) -> AudioInfo:
+def read_info(path: str | Path, audio_stream: int | None = None) -> AudioInfo:
     """Reads what a file's header says, without decoding, within the same time limit."""
     with read_ahead(path, audio_stream, info_alone=True) as (info, _):
         return info

@@ -1,0 +1,1 @@
+../../modeling_unet_svs/audio_containers.py
