@@ -1,5 +1,7 @@
 """Writes blocks of samples to audio files, which appear under their names only when complete."""
 
+import functools
+import io
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -17,6 +19,8 @@ from .whole_files import whole_file
 # Subtypes, as FFmpeg calls them in WAV.
 SUBTYPES = {"16": "s16le", "24": "s24le", "float": "f32le"}
 LAYOUTS = ("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")
+# Further layouts that some format holds, for songs whose own it does not.
+OTHER_LAYOUTS = ("2.1", "4.0", "quad(side)", "3.1", "5.0(side)", "4.1", "5.1(side)", "6.0", "7.0", "7.1(wide)")
 MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 AAC_RATES = (7350, *MP3_RATES, 64000, 88200, 96000)
 
@@ -62,6 +66,37 @@ def check_format(format: str, sampling_rate: int, num_channels: int) -> AudioFor
     return found
 
 
+@functools.cache
+def kept_layout(format: str, layout: str, num_channels: int) -> str:
+    """The channel layout that a file of this format gives back: the given one, or else the one most like it."""
+    usual = LAYOUTS[num_channels - 1] if num_channels <= len(LAYOUTS) else f"{num_channels}C"
+    if num_channels < 3 or num_channels > len(LAYOUTS):
+        return usual
+    wanted = {channel.name for channel in av.AudioLayout(layout or usual).channels}
+    alike = {name: {channel.name for channel in av.AudioLayout(name).channels} for name in (*LAYOUTS, *OTHER_LAYOUTS)}
+    names = [name for name in alike if len(alike[name]) == num_channels]
+    names = [*([layout] if layout else [usual]), *sorted(names, key=lambda name: -len(alike[name] & wanted))]
+    return next((name for name in names if _reads_back(FORMATS[format], name)), names[0])
+
+
+def _reads_back(format: AudioFormat, layout: str) -> bool:
+    """Whether a file of this format and layout says that layout."""
+    file = io.BytesIO()
+    try:
+        with av.open(file, "w", format=format.container) as container:
+            stream = cast(av.AudioStream, container.add_stream(format.codec.format("s16le"), rate=48_000))
+            stream.codec_context.layout = layout
+            container.start_encoding()
+            silence = np.zeros((stream.codec_context.channels, 4800), dtype=np.float32)
+            container.mux(stream.encode(_frame(silence, stream.codec_context.format.name, layout, 48_000, 0)))
+            container.mux(stream.encode(None))
+        file.seek(0)
+        with av.open(file) as container:
+            return container.streams.audio[0].layout.name == layout
+    except (av.FFmpegError, ValueError):
+        return False
+
+
 @contextmanager
 def naming_file(path: Path) -> Iterator[None]:
     """Context manager in which errors of the disk or the encoder name the file."""
@@ -83,6 +118,7 @@ class AudioWriter:
         num_channels: of every block.
         subtype: "16", "24" (bits) or "float"; FLAC and Ogg hold at most 24 bits. Lossy formats have no depth.
         tags: title, artist and so on.
+        layout: FFmpeg's name for the places of the channels, such as "5.1(side)"; empty for the usual one.
 
     Raises:
         ValueError: a format that cannot hold this audio.
@@ -97,13 +133,14 @@ class AudioWriter:
         *,
         subtype: str = "16",
         tags: Mapping[str, str] | None = None,
+        layout: str = "",
     ):
         self.path = Path(path)
         self._format = check_format(self.path.suffix.lower().removeprefix("."), sampling_rate, num_channels)
         refuse_if(subtype not in SUBTYPES, f"subtype {subtype!r} is unknown: use one of {', '.join(SUBTYPES)}.")
         self.sampling_rate, self.num_channels, self._subtype = sampling_rate, num_channels, subtype
         self._tags = dict(tags or {})
-        self._layout = LAYOUTS[num_channels - 1] if num_channels <= len(LAYOUTS) else f"{num_channels}C"
+        self._layout = kept_layout(self.path.suffix.lower().removeprefix("."), layout, num_channels)
         self._open()
 
     def _open(self) -> None:
@@ -173,9 +210,8 @@ class AudioWriter:
         if block.shape[1] == 0:
             return
         sample_format = self._stream.codec_context.format.name
-        samples = _convert(np.asarray(block, dtype=np.float32), sample_format)
-        frame = av.AudioFrame.from_ndarray(samples, format=sample_format, layout=self._layout)
-        frame.sample_rate, frame.pts = self.sampling_rate, self._num_written
+        samples = np.asarray(block, dtype=np.float32)
+        frame = _frame(samples, sample_format, self._layout, self.sampling_rate, self._num_written)
         self._num_written += block.shape[1]
         with naming_file(self.path):
             self._mux(frame)
@@ -183,6 +219,16 @@ class AudioWriter:
     def _mux(self, frame: av.AudioFrame | None) -> None:
         for packet in self._stream.encode(frame):
             self._container.mux(packet)
+
+
+def _frame(block: np.ndarray, sample_format: str, layout: str, sampling_rate: int, start: int) -> av.AudioFrame:
+    samples = _convert(block, sample_format)
+    frame = av.AudioFrame(sample_format, layout, block.shape[1])
+    # `AudioFrame.from_ndarray` cannot fill eight planes.
+    for plane, channel in zip(frame.planes[: len(samples)], samples):
+        plane.update(channel.view(np.uint8).data)
+    frame.sample_rate, frame.pts = sampling_rate, start
+    return frame
 
 
 def _discard(opened: ExitStack) -> None:

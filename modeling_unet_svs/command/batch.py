@@ -85,6 +85,8 @@ class SeparationOptions:
     batch_size: int = DEFAULT_BATCH_SIZE
     overwrite: bool = False
     debug: bool = False
+    audio_stream: int | None = None
+    strict: bool = False
 
     def separate(
         self,
@@ -95,6 +97,9 @@ class SeparationOptions:
     ) -> None:
         """Separates a file, and reports stems that would have clipped."""
         work = partial(separate_file, self.model, path, outputs, subtype=self.subtype, progress_callback=advance)
+        work = partial(
+            work, audio_stream=self.audio_stream, strict=self.strict, say=lambda note: _say(f"{name} {note}")
+        )
         scale, self.batch_size = self._with_less_memory(lambda size: work(batch_size=size))
         if scale != 1:
             _say(f"{name}: stems made quieter by a factor of {scale:.4f}, since they would have clipped.")

@@ -50,6 +50,10 @@ def separate(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace stems that are already there.")] = False,
     files_from: Annotated[Path | None, typer.Option(help="List of more INPUTs, one per line.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write what became of each song, as JSON lines.")] = None,
+    audio_stream: Annotated[
+        int | None, typer.Option(min=0, help="Which audio stream of a file, from 0; by default the one players take.")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse damaged songs that could be read in part.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show where in the program a song failed.")] = False,
 ) -> None:
     """Split songs into stems of the same length, rate and channels, which add up to the song.
@@ -69,7 +73,8 @@ def separate(
         refuse_if(is_closed, f"standard {name} is closed: open it, or name a file.")
     with joined_processes(device) as processes:
         options = SeparationOptions(
-            _load(model, runtime, device, dtype), stem, format, subtype, batch_size, overwrite, debug
+            _load(model, runtime, device, dtype),
+            *(stem, format, subtype, batch_size, overwrite, debug, audio_stream, strict),
         )
         if STANDARD_INPUT in inputs:
             return separate_standard_input(options)

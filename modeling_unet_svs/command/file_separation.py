@@ -10,7 +10,7 @@ from typing import IO
 import numpy as np
 
 from ..audio.reading_ahead import read_ahead
-from ..audio.writing import AudioWriter, check_format, naming_file
+from ..audio.writing import AudioWriter, check_format, kept_layout, naming_file
 from ..audio_reading import AudioInfo
 from ..separation import DEFAULT_BATCH_SIZE, SeparationStream, Separator
 from .stem_tags import fingerprint, stem_tags
@@ -51,7 +51,9 @@ def stem_file(
     with ExitStack() as stack:
         with naming_file(output):
             stack.enter_context(_folder(output.parent))
-            writer = AudioWriter(output, info.sampling_rate, info.num_channels, subtype=subtype, tags=tags)
+            writer = AudioWriter(
+                output, info.sampling_rate, info.num_channels, subtype=subtype, tags=tags, layout=info.layout
+            )
             stack.enter_context(writer)
             # On the outputs' disk, and without a name, so that nothing remains whatever happens.
             copy = stack.enter_context(tempfile.TemporaryFile(dir=output.parent)) if may_be_scaled else None
@@ -83,13 +85,16 @@ def separate_file(
     *,
     subtype: str | None = None,
     batch_size: int = DEFAULT_BATCH_SIZE,
+    audio_stream: int | None = None,
+    strict: bool = False,
     progress_callback: Callable[[int, int | None], None] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> float:
     """Separates a song and writes stems with its length, rate, channels, and what of its tags is true of them.
 
     Decoding, network and encoding run in parallel, and memory does not grow with the length of the song. Where an
-    integer or lossy format would clip, all stems are scaled by the same factor, so that they still add up to the song,
-    scaled.
+    integer or lossy format would clip, samples of the song beyond full scale are limited, as in a file of that format;
+    if stems would still clip, all are scaled by the same factor, so that they still add up to the song, scaled.
 
     Args:
         model: that separates.
@@ -97,7 +102,10 @@ def separate_file(
         outputs: path of each stem to be written; the endings are the formats. Files that are there are replaced.
         subtype: "16", "24" or "float"; `None` for the song's own.
         batch_size: patches that the network takes at once.
+        audio_stream: which of its audio streams, counted from 0; `None` for the default one.
+        strict: whether lossy damage is an error, rather than silence.
         progress_callback: called with the samples done and all samples, as far as the song's header says.
+        say: called with each line that a person should know of the song, such as damage.
 
     Returns:
         The factor that the stems were scaled by, 1.0 where nothing would clip.
@@ -106,10 +114,13 @@ def separate_file(
         ValueError: a song that cannot be read or separated, or a format that cannot hold it.
         AudioFileError: outputs that cannot be written.
     """
-    with read_ahead(path) as (info, blocks), ExitStack() as stack:
+    with read_ahead(path, audio_stream, strict) as (info, blocks), ExitStack() as stack:
         subtype = subtype or info.subtype
-        for output in outputs.values():
-            check_format(output.suffix.lower().removeprefix("."), info.sampling_rate, info.num_channels)
+        for format in {output.suffix.lower().removeprefix(".") for output in outputs.values()}:
+            check_format(format, info.sampling_rate, info.num_channels)
+            layout = kept_layout(format, info.layout, info.num_channels)
+            if info.layout and info.num_channels > 2 and layout != info.layout:
+                info.notes.append(f"has the channels {info.layout}, which {format} cannot say: stems have {layout}.")
         stream = model.stream(info.sampling_rate, info.num_channels, batch_size=batch_size)
         holds_any_level = subtype == "float" and all(output.suffix.lower() == ".wav" for output in outputs.values())
         checkpoint, source = model.checkpoint or getattr(model, "name_or_path", ""), fingerprint(path)
@@ -122,6 +133,8 @@ def separate_file(
         pool = stack.enter_context(ThreadPoolExecutor(len(files)))
         scale, highest, lowest, limit = 1.0, 0.0, 0.0, HIGHEST[subtype]
         writing: list[Future[None]] = []
+        if not holds_any_level:
+            blocks = _limited(blocks, limit, info.notes)
         for stems, num_read in _separated(blocks, stream):
             highest = max(highest, *(float(stem.max(initial=0)) for stem in stems.values()))
             lowest = min(lowest, *(float(stem.min(initial=0)) for stem in stems.values()))
@@ -134,7 +147,22 @@ def separate_file(
         _wait_for(writing)
         if scale != 1:
             _wait_for([pool.submit(file.write_again, scale) for file in files.values()])
+        if say is not None:
+            for note in info.notes:
+                say(note)
     return scale
+
+
+def _limited(blocks: Iterable[np.ndarray], limit: float, notes: list[str]) -> Iterator[np.ndarray]:
+    """Blocks whose samples beyond full scale are limited: a glitch must not make all of the song quieter."""
+    num_limited = 0
+    for block in blocks:
+        is_beyond = (block > 1) | (block < -1)
+        num_limited += int(is_beyond.sum())
+        # NaN stays, and is refused.
+        yield np.clip(block, -1, limit) if is_beyond.any() else block
+    if num_limited:
+        notes.append(f"has {num_limited} samples beyond full scale, which are limited to it.")
 
 
 def _separated(blocks: Iterable[np.ndarray], stream: SeparationStream) -> Iterator[tuple[dict[str, np.ndarray], int]]:
