@@ -115,7 +115,7 @@ def test_lost_pages_are_silence_that_is_said_or_an_error(tmp_path):
 @pytest.mark.parametrize(("width", "valid"), [(4, 24), (4, 20), (3, 16)])
 def test_valid_bits_in_more_bytes_are_read_rightly_and_big_endian_is_refused(width, valid):
     values = (noise(2, 5_000).T * 2**15).astype("<i4") << (8 * width - 16)
-    data = values.astype("<i4").view(np.uint8).reshape(-1, 4)[:, :width].tobytes()
+    data = np.ascontiguousarray(values, "<i4").view(np.uint8).reshape(-1, 4)[:, :width].tobytes()
     layout = struct.pack("<HHIIHHHHI", 0xFFFE, 2, RATE, RATE * 2 * width, 2 * width, 8 * width, 22, valid, 3)
     form = layout + bytes.fromhex("0100000000001000800000aa00389b71")
     content = b"WAVEfmt " + struct.pack("<I", len(form)) + form + b"data" + struct.pack("<I", len(data)) + data
@@ -137,6 +137,7 @@ def test_the_default_stream_is_taken_and_another_can_be_chosen(tmp_path):
         streams = [container.add_stream("flac", rate=RATE, layout=layout) for layout in ("mono", "stereo")]
         for number, stream in enumerate(streams):
             stream.disposition = av.stream.Disposition(number)
+        for stream in streams:
             silence = av.AudioFrame("s16", stream.layout.name, 4_000)
             silence.sample_rate, silence.pts = RATE, 0
             container.mux([*stream.encode(silence), *stream.encode(None)])
