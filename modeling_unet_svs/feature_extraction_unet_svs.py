@@ -7,7 +7,8 @@ import torch
 from transformers import BatchFeature, SequenceFeatureExtractor
 from transformers.utils import PaddingStrategy, TensorType
 
-from .separation import MAX_SAMPLE, MAX_SAMPLING_RATE, as_float32, refuse_if
+from .separation import MAX_SAMPLING_RATE
+from .waveforms import MAX_SAMPLE, as_float32, refuse_exchanged_axes, refuse_if
 
 
 class UNetSVSFeatureExtractor(SequenceFeatureExtractor):
@@ -81,6 +82,7 @@ class UNetSVSFeatureExtractor(SequenceFeatureExtractor):
     def _with_channels(self, waveform: np.ndarray) -> np.ndarray:
         waveform, wanted = np.atleast_2d(waveform), self.feature_size
         given = len(waveform)
+        refuse_exchanged_axes(waveform.shape)
         is_other = waveform.ndim != 2 or waveform.size == 0 or (wanted > 1 and given not in (1, wanted))
         shapes = f"use (samples,) or (channels, samples) of 1 or {wanted} channels."
         refuse_if(is_other, f"a waveform has shape {waveform.shape}, {given} channels: {shapes}")

@@ -4,11 +4,14 @@ import math
 import numbers
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, overload
 
 import numpy as np
+
+from .waveforms import as_float32, refuse_exchanged_axes
+from .waveforms import refuse_if as refuse_if
 
 try:
     import soxr
@@ -17,16 +20,24 @@ except ImportError:  # a model loaded as remote code runs at its own rate withou
 
 MIN_SAMPLING_RATE, MAX_SAMPLING_RATE = 4_000, 384_000
 MAX_CHANNELS = 64
-# Largest sample whose square, and the sum of a patch of such squares, is still finite.
-MAX_SAMPLE = 1e15
 # Upper limit of the samples, at the lower of two rates, that soxr holds back; at most 1,400 were measured.
 MAX_HELD_SAMPLES = 2048
 DEFAULT_BATCH_SIZE = 4
 MAX_BATCH_SIZE = 1 << 16
 BLOCK_SECONDS = 10
 
-# A numpy array or a PyTorch tensor: stems are of the mixture's own kind.
-Waveform = TypeVar("Waveform")
+
+class AnyTensor(Protocol):
+    """A PyTorch tensor, named without importing PyTorch."""
+
+    @property
+    def device(self) -> Any: ...
+    def detach(self) -> Any: ...
+
+
+Tensor = TypeVar("Tensor", bound=AnyTensor)
+Progress = Callable[[int, int], None] | None
+Array = np.ndarray | Sequence[float] | Sequence[Sequence[float]] | Sequence[np.ndarray]
 
 
 @dataclass
@@ -64,32 +75,6 @@ def synthesis_envelope(n_fft: int, hop_length: int) -> np.ndarray:
     """Sum of the squared windows over one hop, by which complete overlap-added frames are divided."""
     padded = np.pad(hann_window(n_fft) ** 2, (0, -n_fft % hop_length))
     return padded.reshape(-1, hop_length).sum(0)
-
-
-def refuse_if(is_wrong: object, reason: str, error: Callable[[str], Exception] = ValueError) -> None:
-    """Raises an error of one line for something that a person gave."""
-    if is_wrong:
-        raise error(reason)
-
-
-def as_float32(waveform: Any) -> np.ndarray:
-    """A copy of an array, tensor or list as finite float32 with full scale 1."""
-    if hasattr(waveform, "detach"):  # a tensor, recognised without importing PyTorch
-        waveform = waveform.detach().cpu()
-        waveform = (waveform.float() if str(waveform.dtype) == "torch.bfloat16" else waveform).numpy()
-    waveform = np.asarray(waveform)
-    dtype = waveform.dtype
-    if dtype.kind == "i":
-        return (waveform / -float(np.iinfo(dtype).min)).astype(np.float32)
-    refuse_if(dtype.kind != "f", f"the waveform's type is {dtype}: use floating point or signed integers.")
-    with np.errstate(over="ignore"):
-        samples = np.array(waveform, dtype=np.float32, order="C")
-    if not np.isfinite(samples).all():
-        index = int(np.argmin(np.isfinite(samples).reshape(-1)))
-        raise ValueError(f"the waveform is not finite: {waveform.reshape(-1)[index]} at its value number {index}.")
-    is_no_audio = max(samples.max(initial=0), -samples.min(initial=0)) > MAX_SAMPLE
-    refuse_if(is_no_audio, f"the waveform has samples beyond {MAX_SAMPLE:g}, where full scale is 1: it is no audio.")
-    return samples
 
 
 class SampleQueue:
@@ -243,7 +228,8 @@ class SeparationStream:
             (f"batch_size is {batch_size}", batch_size, 1, MAX_BATCH_SIZE),
         ):
             is_whole = isinstance(value, numbers.Real) and lowest <= value <= highest and value == int(value)
-            refuse_if(not is_whole, f"{said}: use a whole number from {lowest} to {highest}.")
+            kind = "" if isinstance(value, numbers.Real) else f", of type {type(value).__name__}"
+            refuse_if(not is_whole, f"{said}{kind}: use a whole number from {lowest} to {highest}.")
         num_channels, batch_size, config = int(num_channels), int(batch_size), model.config
         self.model, self.sampling_rate, self.num_channels = model, int(sampling_rate), num_channels
         num_groups = math.ceil(num_channels / config.num_channels)
@@ -278,7 +264,7 @@ class SeparationStream:
             RuntimeError: after `flush`.
         """
         refuse_if(self._flushed, "this stream was flushed: make another one for the next song.", RuntimeError)
-        block = as_float32(block)
+        block = as_float32(block, is_whole=False)
         block = block[None] if block.ndim == 1 and self.num_channels == 1 else block
         is_other = block.ndim != 2 or len(block) != self.num_channels
         refuse_if(is_other, f"the block has shape {block.shape}: use ({self.num_channels}, samples) in this stream.")
@@ -331,14 +317,22 @@ class Separator:
         """Sources of the frames that patches keep, added up and not yet divided by `synthesis_envelope`."""
         # (num_channels, samples of patches and context) -> (num_sources, num_channels, samples of kept frames)
 
+    @overload
+    def separate(
+        self, waveform: Tensor, sampling_rate: int, *, batch_size: int = ..., progress_callback: Progress = ...
+    ) -> dict[str, Tensor]: ...
+    @overload
+    def separate(
+        self, waveform: Array, sampling_rate: int, *, batch_size: int = ..., progress_callback: Progress = ...
+    ) -> dict[str, np.ndarray]: ...
     def separate(
         self,
-        waveform: Waveform,
+        waveform: Array | Tensor,
         sampling_rate: int,
         *,
         batch_size: int = DEFAULT_BATCH_SIZE,
-        progress_callback: Callable[[int, int], None] | None = None,
-    ) -> dict[str, Waveform]:
+        progress_callback: Progress = None,
+    ) -> dict[str, np.ndarray] | dict[str, Tensor]:
         """Separates a mixture into `config.stems`.
 
         Whatever the model's own rate and channels are, the stems have the mixture's length, rate, channels and kind;
@@ -361,6 +355,7 @@ class Separator:
         shapes = "(samples,), (channels, samples) or (batch, channels, samples) with at least one sample"
         is_none = mixture.ndim not in (1, 2, 3) or mixture.size == 0
         refuse_if(is_none, f"the waveform has shape {mixture.shape}: use {shapes}.")
+        refuse_exchanged_axes(mixture.shape)
         items = mixture.reshape(-1, *mixture.shape[-2:]) if mixture.ndim > 1 else mixture[None, None]
         stems = {name: np.empty_like(items) for name in self.config.stems}
         num_samples = items.shape[-1]
@@ -378,7 +373,7 @@ class Separator:
         if not isinstance(waveform, np.ndarray) and hasattr(waveform, "device"):
             import torch
 
-            return {name: torch.from_numpy(stem).to(waveform.device) for name, stem in shaped.items()}  # type: ignore
+            shaped = {name: torch.from_numpy(stem).to(waveform.device) for name, stem in shaped.items()}
         return shaped
 
     def stream(

@@ -45,6 +45,7 @@ def test_stereo_becomes_the_mean_for_a_mono_model():
     [
         (noise(2, 50), {"sampling_rate": 44_100}, "44100 Hz where the model works at 16000 Hz"),
         (noise(3, 50), {}, "3 channels"),
+        (noise(2, 50).T, {}, "seems to be .samples, channels."),
         (np.full((2, 5), np.nan), {}, "not finite"),
         ([], {}, "empty"),
         (np.zeros((2, 0)), {}, "shape"),

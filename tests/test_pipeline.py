@@ -71,6 +71,31 @@ def test_songs_come_in_all_the_ways_that_pipelines_know(separator, model, song):
     assert separator(waveform[0], sampling_rate=44_100)[0]["audio"].shape == (1, 60_000)
 
 
+def test_files_come_as_bytes_or_open_or_as_datasets_leaves_them(separator, model, song):
+    expected, content = model.separate(noise(2, 60_000), 44_100)["vocals"], song.read_bytes()
+    undecoded = [{"bytes": content, "path": "song.wav"}, {"bytes": None, "path": str(song)}]
+    with open(song, "rb") as file:
+        for stems in separator([content, file, *undecoded]):
+            assert (stems[0]["sampling_rate"], stems[0]["audio"].dtype) == (44_100, np.float32)
+            assert np.array_equal(stems[0]["audio"], expected)
+    with raises_one_line("is not an audio file"):
+        separator(b"no song")
+
+
+def test_a_batch_is_of_patches_since_songs_differ_in_length(separator, model, song):
+    short = {"array": noise(1, 9_000), "sampling_rate": 16_000}
+    results = separator([str(song), short], batch_size=2)
+    assert np.array_equal(results[0][0]["audio"], model.separate(noise(2, 60_000), 44_100, batch_size=2)["vocals"])
+    assert results[1][0]["audio"].shape == (1, 9_000)
+
+
+def test_a_model_in_memory_makes_a_pipeline_that_can_be_saved(model, song, tmp_path):
+    made = pipeline("audio-to-audio", model=model)
+    assert made(str(song))[0]["audio"].shape == (2, 60_000)
+    made.save_pretrained(tmp_path)
+    assert AutoFeatureExtractor.from_pretrained(tmp_path).feature_size == model.config.num_channels
+
+
 @pytest.mark.parametrize(
     ("audio", "said"),
     [

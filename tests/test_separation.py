@@ -2,6 +2,7 @@
 
 import copy
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -191,3 +192,37 @@ def test_silence_before_the_music_does_not_change_the_masks_scale():
     after_silence = torch.cat([torch.zeros(1, 2, 129, 24), magnitude[..., :8]], dim=-1)
     assert mean.magnitude_scale(after_silence).item() == pytest.approx(magnitude[..., :8].mean().item(), rel=1e-5)
     assert mean.magnitude_scale(torch.zeros(1, 2, 129, 32)).item() == 1
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor, np.ndarray.tolist], ids=["numpy", "torch", "list"])
+def test_pcm_in_a_wider_type_than_its_own_is_not_taken_for_silence(model, kind):
+    pcm = np.clip(noise(2, 5_000) * 2**15, -(2**15), 2**15 - 1).astype(np.int64)
+    for values, cure in ((pcm, "convert it to int16"), (pcm << 8, "divide it by 8388608"), (pcm << 16, "int32")):
+        with raises_one_line(f"int64, but its values fit .* {cure}"):
+            model.separate(kind(values), 16_000)
+    with raises_one_line("int64"):
+        model.stream(16_000, 2).push(kind(pcm))
+    assert not model.separate(kind(0 * pcm), 16_000)["vocals"].any()
+
+
+def test_16_bits_in_32_are_refused_unless_they_may_be_a_quiet_block(model):
+    pcm = (noise(1, 5_000) * 2**15).astype(np.int32)
+    with raises_one_line("int32, but its values fit 16 bits, .* convert it to int16"):
+        model.separate(pcm, 16_000)
+    for quiet in (pcm // 2**8 * 2**8, pcm // 2**8):  # noise of a recorder of 24 bits, and of one of 32
+        assert model.separate(quiet, 16_000)["vocals"].shape == (1, 5_000)
+    model.stream(16_000, 1).push(pcm)
+
+
+@pytest.mark.parametrize("shape", [(5_000, 2), (12, 2), (3, 5_000, 2)])
+def test_samples_before_channels_are_refused_where_the_shape_tells(model, shape):
+    with raises_one_line(r"seems to be \(samples, channels\), .* waveform.swapaxes\(-1, -2\)"):
+        model.separate(np.zeros(shape, dtype=np.float32), 16_000)
+
+
+def test_what_is_no_waveform_and_no_rate_says_what_to_do(model):
+    for song in ("song.mp3", Path("song.mp3"), b"RIFF"):
+        with raises_one_line("use separate_file, or .*read_audio"):
+            model.separate(song, 44_100)
+    with raises_one_line("sampling_rate is 44100 in Hz, of type str: use a whole number"):
+        model.separate(noise(2, 100), "44100")

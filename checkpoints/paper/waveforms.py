@@ -1,0 +1,1 @@
+../../modeling_unet_svs/waveforms.py
