@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import modeling_unet_svs
 from modeling_unet_svs.audio_reading import AudioReader, read_audio
 from modeling_unet_svs.command import batch
 
@@ -405,3 +406,16 @@ def test_what_cannot_be_exported_is_one_line(command, checkpoint, monkeypatch):
     assert_one_line(refused("graphs", "nowhere", USAGE), "model nowhere")
     monkeypatch.setitem(sys.modules, "modeling_unet_svs.onnx.export", None)
     assert_one_line(refused("graphs", checkpoint, USAGE), 'pip install "unet-svs[export]"')
+
+
+def test_a_song_without_a_command_gets_a_hint(command):
+    for first in ("song.mp3", "no such song.mp3"):
+        assert_one_line(command(first, exits=USAGE).err, f"{first} is no command", "use unet-svs separate ", first)
+
+
+def test_short_options_and_the_version(command, unet_svs, song):
+    assert command("--version").out == f"unet-svs {modeling_unet_svs.__version__}\n"
+    for words in (["-h"], ["separate", "-h"]):
+        assert "Usage: " in command(*words).out
+    unet_svs(song, "-o", "elsewhere")
+    assert Path("elsewhere/song/vocals.wav").is_file()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import get_type_hints
 
 import numpy as np
+from PIL import Image
 
 import modeling_unet_svs
 from modeling_unet_svs.command import cli
@@ -15,7 +16,7 @@ from train.evaluation.scores import bss_eval_v3, relative_level, sdr, si_sdr
 
 from .conftest import ROOT
 
-ARRAYS = ("ndarray", "Tensor", "Waveform")
+ARRAYS = ("ndarray", "Tensor")
 SECTION = re.compile(r"^(Args|Parameters|Attributes|Returns|Yields|Raises):$", re.MULTILINE)
 ARGUMENT = re.compile(r"^    (\w+)(?= \(.*\):|:)", re.MULTILINE)
 SHAPE = re.compile(r"`\(|shape")
@@ -125,3 +126,8 @@ def test_contributing_names_files_that_are_there_and_every_dependency():
         assert any((ROOT / folder / name).is_file() for folder in ("", "modeling_unet_svs", "train", "space")), name
     required = re.findall(r'^ +"([\w-]+)>=', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     assert [name for name in required if f"`{name}`" not in text] == []
+
+
+def test_the_picture_of_a_separation_has_all_its_colours():
+    with Image.open(ROOT / "docs" / "separation.png") as picture:
+        assert len(picture.convert("RGB").getcolors(1 << 24)) > 256

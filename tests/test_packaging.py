@@ -10,7 +10,8 @@ import pytest
 
 from .conftest import ROOT, run
 
-CHECKPOINT = ("config.json", "preprocessor_config.json", "model.safetensors", "model.onnx", "README.md")
+CHECKPOINT_FOLDER = ROOT / "modeling_unet_svs" / "checkpoint"
+CHECKPOINT = ("LICENSE", "config.json", "preprocessor_config.json", "model.safetensors", "model.onnx", "README.md")
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +61,30 @@ def test_the_source_has_no_tests_training_or_page(built):
 
 def test_its_metadata_say_where_it_runs_and_what_it_needs(wheel):
     (found,) = importlib.metadata.distributions(name="unet-svs", path=[str(wheel)])
-    assert (found.metadata["Requires-Python"], found.metadata["License-Expression"]) == (">=3.10", "Apache-2.0")
+    assert found.metadata["Requires-Python"] == ">=3.10"
     assert set(found.metadata.get_all("Provides-Extra")) >= {"space", "test", "torch", "train"}
     assert all(">=" in requirement for requirement in found.requires if not requirement.startswith("unet-svs["))
     (command,) = found.entry_points.select(group="console_scripts")
     assert (command.name, command.value) == ("unet-svs", "modeling_unet_svs.command.cli:main")
+
+
+def test_it_says_that_code_and_weights_have_their_own_licences(wheel):
+    (found,) = importlib.metadata.distributions(name="unet-svs", path=[str(wheel)])
+    assert found.metadata["License-Expression"] == "Apache-2.0 AND LicenseRef-unet-svs-weights"
+    assert found.metadata.get_all("License-File") == ["LICENSE", "modeling_unet_svs/checkpoint/LICENSE"]
+    names = [name for name in zipfile.ZipFile(wheel).namelist() if name.endswith("checkpoint/LICENSE")]
+    assert {zipfile.ZipFile(wheel).read(name) for name in names} == {(CHECKPOINT_FOLDER / "LICENSE").read_bytes()}
+    assert "non-commercial" in (CHECKPOINT_FOLDER / "LICENSE").read_text()
+
+
+def test_an_editable_install_is_a_path_which_type_checkers_follow(built):
+    """They run no code, such as a finder is."""
+    source, build = built.parent, "from setuptools.build_meta import build_editable; build_editable('editable')"
+    (source / "editable").mkdir()
+    run(sys.executable, "-c", build, cwd=source)
+    files = zipfile.ZipFile(next((source / "editable").glob("*.whl")))
+    (path,) = [name for name in files.namelist() if ".dist-info/" not in name]
+    assert files.read(path).decode().strip() == str(source)
 
 
 def test_the_card_in_the_checkpoint_is_the_projects():

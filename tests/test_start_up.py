@@ -86,6 +86,6 @@ def test_the_auto_classes_and_the_pipeline_know_the_model_in_whichever_order_the
 def test_all_public_names_are_there_and_no_others():
     for name in modeling_unet_svs.__all__:
         assert getattr(modeling_unet_svs, name) is not None
-    assert set(modeling_unet_svs.__all__) < set(dir(modeling_unet_svs))
+    assert {*dir(modeling_unet_svs)} == {"__version__", *modeling_unet_svs.__all__}
     with pytest.raises(AttributeError, match="no_such_name"):
         modeling_unet_svs.no_such_name  # noqa: B018

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import codecs
+import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from .. import DEFAULT_CHECKPOINT
+from .. import DEFAULT_CHECKPOINT, __version__
 from ..audio.writing import FORMATS, SUBTYPES
 from ..audio_reading import AudioFileError
 from ..separation import Separator, refuse_if
@@ -28,7 +30,23 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"unet-svs {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()
@@ -36,7 +54,9 @@ def separate(
     inputs: Annotated[
         list[Path] | None, typer.Argument(metavar="INPUT...", help="Audio or video files, folders, or -.")
     ] = None,
-    output_dir: Annotated[Path, typer.Option(help="Stems go to OUTPUT_DIR/SONG/STEM.FORMAT.")] = Path("separated"),
+    output_dir: Annotated[
+        Path, typer.Option("--output-dir", "-o", help="Stems go to OUTPUT_DIR/SONG/STEM.FORMAT.")
+    ] = Path("separated"),
     model: Annotated[str, typer.Option(help=MODEL_HELP, show_default=False)] = DEFAULT_CHECKPOINT,
     stem: Annotated[str, typer.Option(help="vocals, accompaniment (or another stem of the model), or all.")] = "all",
     format: Annotated[Format, typer.Option(help="Format of the stems; ogg is FLAC in Ogg.")] = "wav",
@@ -144,6 +164,11 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="escaped")
     try:
+        first = next(iter(sys.argv[1:]), "-")
+        commands = {command.callback.__name__ for command in app.registered_commands if command.callback}
+        is_song = "." in first or os.path.exists(first)
+        said = f"{first} is no command: to separate it, use unet-svs separate {shlex.quote(first)}"
+        refuse_if(is_song and first not in commands and not first.startswith("-"), said)
         app()
     except (ValueError, OSError) as error:
         print(f"unet-svs: {error}", file=sys.stderr)

@@ -30,6 +30,8 @@ def package_checkpoint(source: str | Path, target: str | Path, card: str | Path 
             link_code(folder, Path(target).resolve())
         if Path(card).is_file():
             shutil.copy(card, folder / "README.md")
+        if Path(target, "LICENSE").is_file():  # of the weights that these replace
+            shutil.copy(Path(target, "LICENSE"), folder)
 
 
 def link_code(folder: Path, target: Path) -> None:
