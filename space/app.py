@@ -23,8 +23,10 @@ if importlib.util.find_spec("spaces") is not None:
 
 import gradio as gr  # noqa: E402
 import torch  # noqa: E402
-from page import STATIC, browser_page_routes, build_page  # noqa: E402
+from page import STATIC, browser_page_routes, build_page, mixer_routes  # noqa: E402
 from settings import Settings  # noqa: E402
+from starlette.middleware import Middleware  # noqa: E402
+from sweeping import RefusedWhenFull, TemporaryFolder  # noqa: E402
 
 from modeling_unet_svs.command.torch_runtime import choose_device, choose_dtype, load_checkpoint  # noqa: E402
 
@@ -57,7 +59,10 @@ def main() -> None:
         max_threads=settings.concurrency + MORE_THREADS,
         footer_links=["api", "gradio"],
         ssr_mode=False,
-        app_kwargs={"routes": browser_page_routes()},
+        app_kwargs={
+            "routes": [*mixer_routes(), *browser_page_routes()],
+            "middleware": [Middleware(RefusedWhenFull, folder=TemporaryFolder(results, settings))],
+        },
     )
 
 

@@ -4,11 +4,11 @@ import zipfile
 from pathlib import Path
 
 from job import SeparatedSong, SongError
+from mixer import FORMATS
 
 from modeling_unet_svs.audio.writing import AudioWriter, check_format
 from modeling_unet_svs.audio_reading import AudioFileError, AudioReader
 
-FORMATS = ("wav", "flac", "mp3")
 ALL_STEMS = "all"
 
 
@@ -16,6 +16,8 @@ def make_download(song: SeparatedSong | None, which: str, format: str) -> Path:
     """Makes the file of one stem, or a zip of "all", beside the stems; a song that is no longer there is `None`."""
     if song is None or not all(path.exists() for path in song.stems.values()):
         raise SongError("These stems were deleted, because they were made too long ago: make them again.")
+    if which not in (ALL_STEMS, *song.stems) or format not in FORMATS:
+        raise SongError(f"There is no {which} as {format}: use {', '.join(song.stems)} and {', '.join(FORMATS)}.")
     try:
         if which != ALL_STEMS:
             return _converted(song.stems[which], format)

@@ -7,8 +7,14 @@ from job import SeparatedSong
 from pictures import Pictures
 
 STATIC = Path(__file__).parent / "static"
-# Joined into one function, because the component takes one; the order is that of use.
-SCRIPTS = ("transport.js", "levels.js", "timeline.js", "mixer.js")
+# The modules are served beside the page, at an address that is relative to it.
+MODULES = "/mixer"
+START = f"""
+import(new URL(".{MODULES}/space.js", document.baseURI))
+  .then(({{ start }}) => start(element, props, watch, trigger))
+  .catch((error) => (element.textContent = "The mixer could not be loaded: load the page again. " + error.message));
+"""
+FORMATS = ("wav", "flac", "mp3")
 
 
 def mixer_component() -> gr.HTML:
@@ -16,7 +22,7 @@ def mixer_component() -> gr.HTML:
     return gr.HTML(
         html_template=(STATIC / "mixer.html").read_text("utf-8"),
         css_template=(STATIC / "mixer.css").read_text("utf-8"),
-        js_on_load="\n".join((STATIC / name).read_text("utf-8") for name in SCRIPTS),
+        js_on_load=START,
         apply_default_css=False,
     )
 
@@ -28,6 +34,7 @@ def mixer_value(song: SeparatedSong, pictures: Pictures) -> dict:
         "sampling_rate": song.sampling_rate,
         "num_samples": song.num_samples,
         "stems": [{"name": name, "file": file_data(path)} for name, path in song.stems.items()],
+        "formats": [{"value": format, "label": format.upper()} for format in FORMATS],
         "pictures": [{"name": name, "file": file_data(path)} for name, path in pictures.files.items()],
         "ticks": [{"hertz": hertz, "height": height} for hertz, height in pictures.ticks.items()],
     }

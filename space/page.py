@@ -4,12 +4,12 @@ import json
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
-from downloads import ALL_STEMS, FORMATS
 from job import SeparationJob
-from mixer import STATIC, mixer_component
-from page_events import EXAMPLES, PageEvents, buttons, delete_stems, message_html
+from mixer import FORMATS, MODULES, STATIC, mixer_component
+from page_events import PageEvents, cancel_button, delete_stems, message_html
 from settings import Settings
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
@@ -21,6 +21,8 @@ from modeling_unet_svs.network import UNetSVSModule
 # Songs that are separated share a queue, whether they come from a page or a program; so do downloads.
 SEPARATION, DOWNLOADS = "separation", "downloads"
 MAX_DOWNLOADS_AT_ONCE = 2
+# A century, which Gradio can add to a date.
+NEVER_SECONDS = 100 * 366 * 24 * 3600
 # Events that only the page uses; those that are quick need no queue.
 PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
 AT_ONCE = {**PRIVATE, "queue": False}
@@ -33,7 +35,9 @@ ISOLATED = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-
 @dataclass(frozen=True)
 class _Input:
     song: gr.File
-    start: gr.Button
+    example: gr.Button
+    recording: gr.Audio
+    given: gr.State
     cancel: gr.Button
     status: gr.HTML
 
@@ -42,24 +46,20 @@ class _Input:
 class _Output:
     column: gr.Column
     mixer: gr.HTML
+    link: gr.HTML
     song: gr.State
 
 
 def build_page(name: str, model: UNetSVSModule, results: Path, settings: Settings) -> gr.Blocks:
     """Lays out the page; `name` is the folder or Hub id of the checkpoint, `results` the folder for stems."""
     events = PageEvents(SeparationJob(model, settings), results)
-    delete_cache = (min(settings.keep_seconds, 60), settings.keep_seconds)
-    with gr.Blocks(title="unet-svs: take a song apart", delete_cache=delete_cache) as blocks:
-        gr.HTML(
-            "<header><h1>Take a song apart</h1><p>Drop a song and get its voice and its accompaniment, in full "
-            f"length, to play with and to keep. At most {settings.max_minutes:g} minutes and "
-            f"{settings.max_megabytes:g} MB; all is deleted when you leave, or after "
-            f"{settings.keep_minutes:g} minutes.</p>{browser_page_html()}</header>",
-            elem_classes="unet-svs-header",
-        )
-        given = _input(events)
-        result = _results(events, model.config.stems, settings)
-        with gr.Accordion("What separates here", open=True):
+    events.folder.keep_swept(events.uploads.needed)
+    # Gradio would delete songs that wait in the queue; of its own accord it deletes what is left at the end alone.
+    with gr.Blocks(title="unet-svs: take a song apart", delete_cache=(NEVER_SECONDS, NEVER_SECONDS)) as blocks:
+        gr.HTML(header_html(settings), elem_classes="unet-svs-header")
+        given = _input()
+        result = _results(settings)
+        with gr.Accordion("About the model", open=False):
             gr.HTML(checkpoint_html(name), elem_id="checkpoint", apply_default_css=False)
         _wire(events, given, result, settings)
         _add_api(events, model.config.stems, settings)
@@ -68,66 +68,38 @@ def build_page(name: str, model: UNetSVSModule, results: Path, settings: Setting
     return blocks.queue(max_size=settings.queue_size, status_update_rate=1)
 
 
-def _input(events: PageEvents) -> _Input:
-    with gr.Tabs(elem_id="given"):
-        with gr.Tab("Song file"):
-            song = gr.File(label="Song (audio or video, any usual format)", height=142, elem_id="song")
-        with gr.Tab("Record"):
-            recording = gr.Audio(
-                sources=["microphone"], type="filepath", label="Record", show_label=False, editable=False
-            )
-    gr.Examples(
-        examples=[[str(path)] for path in EXAMPLES],
-        inputs=[song],
-        label="Example (computed by a program: its singer is a synthesiser)",
-        api_visibility="private",
-        cache_examples=False,
-    )
-    with gr.Row():
-        start = gr.Button("Take it apart", variant="primary", elem_id="start", min_width=140)
-        cancel = gr.Button("Cancel", interactive=False, elem_id="cancel", min_width=140)
-    welcome = message_html("Choose a song, then take it apart.")
-    status = gr.HTML(welcome, html_template="${value || bar}", bar="", elem_id="status")
-    song.upload(events.uploaded, song, **AT_ONCE)
-    recording.stop_recording(events.recorded, recording, [song, status], **AT_ONCE)
-    return _Input(song, start, cancel, status)
+def _input() -> _Input:
+    with gr.Row(elem_id="given"):
+        song = song_file("Song (audio or video, any usual format)", show_label=False, height=64, elem_id="song")
+        example = gr.Button("Try the example", elem_id="example", min_width=170, scale=0)
+        record = gr.Button("Record", elem_id="record", min_width=100, scale=0)
+    with gr.Row(visible=False) as recorder:
+        recording = gr.Audio(sources=["microphone"], type="filepath", show_label=False, editable=False)
+    with gr.Row(elem_id="progress"):
+        status = gr.HTML("", html_template="${value || bar}", bar="", elem_id="status", scale=1)
+        cancel = gr.Button("Cancel", visible=False, elem_id="cancel", min_width=110, scale=0)
+    is_open = gr.State(False)
+    record.click(lambda shown: (not shown, gr.update(visible=not shown)), is_open, [is_open, recorder], **AT_ONCE)
+    return _Input(song, example, recording, gr.State(), cancel, status)
 
 
-def _results(events: PageEvents, stems: tuple[str, ...], settings: Settings) -> _Output:
+def _results(settings: Settings) -> _Output:
     song = gr.State(time_to_live=settings.keep_seconds, delete_callback=delete_stems)
     with gr.Column(visible=False, elem_id="result") as column:
         mixer = mixer_component()
-        with gr.Row(elem_id="downloads"):
-            choices = [(stem.capitalize(), stem) for stem in stems] + [("All, as a zip", ALL_STEMS)]
-            which = gr.Radio(choices, value=ALL_STEMS, label="Download", elem_id="which", scale=3, min_width=320)
-            formats = [(format.upper(), format) for format in FORMATS]
-            format = gr.Radio(formats, value="wav", label="As", elem_id="format", scale=2, min_width=240)
-            save = gr.Button("Download", elem_id="save", scale=1, min_width=140)
         link = gr.HTML(
             html_template="<a class='unet-svs-link' hidden></a>",
             js_on_load=(STATIC / "download.js").read_text("utf-8"),
             apply_default_css=False,
         )
-    save.click(
-        events.download,
-        [song, which, format],
-        link,
-        concurrency_id=DOWNLOADS,
-        concurrency_limit=MAX_DOWNLOADS_AT_ONCE,
-        show_progress="minimal",
-        show_progress_on=[save],
-        api_visibility="private",
-    )
-    return _Output(column, mixer, song)
+    return _Output(column, mixer, link, song)
 
 
 def _wire(events: PageEvents, given: _Input, result: _Output, settings: Settings) -> None:
-    controls = [given.status, given.start, given.cancel]
-    begin = given.start.click(events.begin, None, controls, **AT_ONCE)
-    check = begin.then(events.check, given.song, given.status, concurrency_limit=None, **PRIVATE)
+    check = given.given.change(events.check, given.given, given.status, concurrency_limit=None, **PRIVATE)
     separation = check.success(
         events.separate_for_page,
-        [given.song, result.song],
+        [given.given, result.song],
         [given.status, result.column, result.mixer, result.song],
         concurrency_id=SEPARATION,
         concurrency_limit=settings.concurrency,
@@ -135,18 +107,37 @@ def _wire(events: PageEvents, given: _Input, result: _Output, settings: Settings
         show_progress_on=[given.status],
         api_visibility="private",
     )
-    for ended in (check.failure, separation.success, separation.failure):
-        ended(events.end, given.status, controls, **AT_ONCE)
+    # A song begins with the gesture that gives it, and takes the place of the one before it.
+    # Only events of the queue tell the page that a state has changed.
+    begin = {"cancels": [check, separation], "concurrency_limit": None, **PRIVATE}
+    taken = [given.given, given.song, given.status, given.cancel]
+    begun = [
+        given.song.upload(events.given, given.song, taken, **begin),
+        given.recording.stop_recording(events.given, given.recording, taken, **begin),
+        given.example.click(events.example, None, taken, **begin),
+    ]
+    ends = [*(each.failure for each in [*begun, check, separation]), separation.success]
+    for ended in ends:
+        ended(events.end, given.status, [given.status, given.cancel], **AT_ONCE)
     # The page says so itself, before anything that the server says of the end.
-    said = json.dumps([message_html("Cancelled."), *buttons(busy=False)])
-    given.cancel.click(None, None, controls, js=f"() => {said}", cancels=[check, separation])
+    said = json.dumps([message_html("Cancelled."), cancel_button(busy=False)])
+    stopped = [given.status, given.cancel]
+    given.cancel.click(None, None, stopped, js=f"() => {said}", cancels=[check, separation])
+    result.mixer.submit(
+        events.download,
+        result.song,
+        [given.status, result.link],
+        concurrency_id=DOWNLOADS,
+        concurrency_limit=MAX_DOWNLOADS_AT_ONCE,
+        **PRIVATE,
+    )
 
 
 def _add_api(events: PageEvents, stems: tuple[str, ...], settings: Settings) -> None:
     gr.Button(visible=False).click(
         events.separate_for_api,
         [
-            gr.File(label="song", visible=False),
+            song_file("song", visible=False),
             gr.Radio(list(FORMATS), value="wav", label="format", visible=False),
         ],
         [gr.File(label=stem, visible=False) for stem in stems],
@@ -155,6 +146,31 @@ def _add_api(events: PageEvents, stems: tuple[str, ...], settings: Settings) -> 
         validator=events.enter_queue,
         concurrency_id=SEPARATION,
         concurrency_limit=settings.concurrency,
+    )
+
+
+def song_file(label: str, **options: Any) -> gr.File:
+    """A field for a file that is uploaded here; Gradio itself would fetch any web address, whole into memory."""
+    file = gr.File(label=label, **options)
+    move = file.async_move_resource_to_block_cache
+
+    async def move_unless_address(path: str | Path | None) -> str | None:
+        if "://" in str(path):
+            raise gr.Error("Web addresses are not fetched here: send the song's own file.", print_exception=False)
+        return await move(path)
+
+    # A subclass would do, but Gradio writes a file of types beside each that it meets.
+    file.async_move_resource_to_block_cache = move_unless_address
+    return file
+
+
+def header_html(settings: Settings) -> str:
+    """What the page is, what becomes of a song, and what it may be used for."""
+    return (
+        "<header><h1>Take a song apart</h1><p>Drop a song anywhere and get its voice and its accompaniment, "
+        f"to play with and to keep. At most {settings.max_minutes:g} minutes and {settings.max_megabytes:g} MB. "
+        "Song and stems are deleted when you close this page, or after "
+        f"{settings.keep_minutes:g} minutes.</p>{browser_page_html()}</header>"
     )
 
 
@@ -180,15 +196,26 @@ def browser_page_html() -> str:
 
 def browser_page_routes() -> list[Mount]:
     """Serves that page beside the demo."""
-    return [Mount("/browser", _IsolatedFiles(directory=BROWSER_PAGE, html=True))] if _browser_page_is_built() else []
+    return [Mount("/browser", _Files(ISOLATED, directory=BROWSER_PAGE, html=True))] if _browser_page_is_built() else []
+
+
+def mixer_routes() -> list[Mount]:
+    """Serves the mixer's modules; browsers ask each time whether they are still the same."""
+    return [Mount(MODULES, _Files({"Cache-Control": "no-cache"}, directory=STATIC))]
 
 
 def _browser_page_is_built() -> bool:
     return (BROWSER_PAGE / "index.html").is_file() and (BROWSER_PAGE / "model" / "model.onnx").is_file()
 
 
-class _IsolatedFiles(StaticFiles):
+class _Files(StaticFiles):
+    """Files with more headers than their own."""
+
+    def __init__(self, headers: dict[str, str], **options):
+        super().__init__(**options)
+        self._headers = headers
+
     def file_response(self, *args, **kwargs):
         response = super().file_response(*args, **kwargs)
-        response.headers.update(ISOLATED)
+        response.headers.update(self._headers)
         return response

@@ -1,13 +1,12 @@
 """The events behind each click and each call of the API, and their messages."""
 
 import hashlib
-import os
 import secrets
 import shutil
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -17,11 +16,14 @@ from downloads import make_download
 from job import Progress, SeparatedSong, SeparationJob, SongError, clock
 from mixer import file_data, mixer_value
 from pictures import draw_pictures
+from sweeping import FULL_FOLDER, TemporaryFolder
+
+from modeling_unet_svs.separation import refuse_if
 
 EXAMPLES = sorted((Path(__file__).parent / "examples").glob("*.ogg"))
 # Lossless, half the size of WAV, and decoded sample for sample by browsers.
 MIXER_FORMAT = "flac"
-NO_SONG = "There is no song yet: drop one, record one or pick the example."
+NO_SONG = "There is no song yet: choose one."
 FULL = "There are too many visitors now: please try again in some minutes."
 # Seconds before the end from which on an estimate means nothing.
 SOON_SECONDS = 2
@@ -33,26 +35,29 @@ class PageEvents:
     def __init__(self, job: SeparationJob, root: Path):
         self.job, self.root = job, root
         self.uploads = Uploads()
+        self.folder = TemporaryFolder(root, job.settings)
 
-    def uploaded(self, song: str, request: gr.Request) -> None:
-        self.uploads.add(request.session_hash, song)
-
-    def recorded(self, recording: str, request: gr.Request) -> tuple[str, str]:
-        self.uploads.add(request.session_hash, recording)
-        return recording, message_html("The recording is there: take it apart.")
-
-    def begin(self) -> tuple:
+    def given(self, song: str | None, request: gr.Request) -> tuple:
+        """Takes a song as soon as it is there, in place of any other, and makes its field free for the next one."""
+        if song is not None:
+            self.uploads.add(request.session_hash, song)
         # The bar shows only while there is no value, so progress that comes late cannot replace the last word.
-        return gr.update(value="", bar=progress_html(Progress())), *buttons(busy=True)
+        begun = gr.update(value="", bar=progress_html(Progress()))
+        # Another value each time, so that the same song can begin again.
+        return (song, time.time_ns()), None, begun, cancel_button(busy=True)
 
-    def check(self, song: str | None, request: gr.Request) -> Iterator:
+    def example(self, request: gr.Request) -> tuple:
+        return self.given(str(EXAMPLES[0]), request)
+
+    def check(self, given: tuple[str | None, int], request: gr.Request) -> Iterator:
         """Looks at a visitor's song before it queues, so that nobody waits for nothing."""
+        song, _ = given
         try:
             for _ in self.job.check(_given(song)):
                 yield gr.skip()
         except SongError as error:
             yield message_html(str(error), error=True)
-            raise gr.Error(str(error), print_exception=False) from None
+            raise gr.Error(str(error), print_exception=False, visible=False) from None
         self.uploads.begin_waiting(request.session_hash, song)
         yield gr.update(bar=waiting_html())
 
@@ -62,11 +67,13 @@ class PageEvents:
             self.uploads.begin_waiting(request.session_hash, song)
         return gr.validate(True, ""), gr.validate(True, "")
 
-    def separate_for_page(self, song: str | None, previous: SeparatedSong | None, request: gr.Request) -> Iterator:
+    def separate_for_page(
+        self, given: tuple[str, int], previous: SeparatedSong | None, request: gr.Request
+    ) -> Iterator:
         """Yields the status line, the column of results, the mixer's value and what can be downloaded."""
         unchanged = (gr.skip(),) * 3
         try:
-            with closing(self._steps(song, MIXER_FORMAT, _owner(request), request)) as steps:
+            with closing(self._steps(given[0], MIXER_FORMAT, _owner(request), request)) as steps:
                 for step in steps:
                     if isinstance(step, Progress):
                         yield gr.update(bar=progress_html(step)), *unchanged
@@ -76,7 +83,7 @@ class PageEvents:
                         pictures = draw_pictures(result.stems, result.mask, result.num_samples, n_fft, result.folder)
         except SongError as error:
             yield message_html(str(error), error=True), *unchanged
-            raise gr.Error(str(error), print_exception=False) from None
+            raise gr.Error(str(error), print_exception=False, visible=False) from None
         delete_stems(previous)
         result = replace(result, mask=None)
         yield message_html(_summary(result)), gr.update(visible=True), mixer_value(result, pictures), result
@@ -96,17 +103,18 @@ class PageEvents:
         yield paths
 
     def end(self, status: str) -> tuple:
-        """Resets the buttons; a run that ended without a word never began, because the queue was full."""
-        return gr.skip() if status else message_html(FULL, error=True), *buttons(busy=False)
+        """Hides the button; a run that ended without a word never began, because the queue was full."""
+        return gr.skip() if status else message_html(FULL, error=True), cancel_button(busy=False)
 
-    def download(self, song: SeparatedSong | None, which: str, format: str) -> dict:
-        """Makes the file that a visitor asks for, and says what the page needs to save it."""
+    def download(self, song: SeparatedSong | None, asked: gr.EventData) -> tuple[str, dict]:
+        """Makes the file that a visitor asks for; returns the status line, and what the page needs to save it."""
         try:
-            path = make_download(song, which, format)
+            path = make_download(song, str(asked.which), str(asked.format))
         except SongError as error:
-            raise gr.Error(str(error), print_exception=False) from None
+            return message_html(str(error), error=True), gr.skip()
         # Another value each time, or the page would not see that the same file is asked for again.
-        return {"name": path.name, "file": file_data(path), "asked": time.time_ns()}
+        saved = {"name": path.name, "file": file_data(path), "asked": time.time_ns()}
+        return message_html(f"{path.name} is saved."), saved
 
     def leave(self, request: gr.Request) -> None:
         """Deletes a page's song and stems when the page is closed."""
@@ -119,23 +127,24 @@ class PageEvents:
     ) -> Iterator[Progress | SeparatedSong]:
         """Separates to a folder whose name nobody can guess, and deletes it after an error or if closed early."""
         path = _given(song)
-        self.uploads.end_waiting(request.session_hash, song)
         folder = self.root / f"{owner}{secrets.token_hex(16)}"
-        folder.mkdir(mode=0o700)
         try:
-            with closing(self.job.run(path, folder, format)) as steps:
-                for step in steps:
-                    self.uploads.keep_waiting()
-                    yield step
+            with self.uploads.in_use(str(path), str(folder)):
+                self.uploads.end_waiting(request.session_hash, song)
+                refuse_if(self.folder.is_full(), FULL_FOLDER, error=SongError)
+                folder.mkdir(mode=0o700)
+                with closing(self.job.run(path, folder, format)) as steps:
+                    yield from steps
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
 
 
 class Uploads:
-    """The visitors' files, which Gradio deletes when they are old enough, but not while they wait in the queue."""
+    """The visitors' files, which are deleted when they are old enough, but not while they wait or are separated."""
 
     def __init__(self):
+        self._in_use: list[str] = []
         self._of_pages: dict[str, set[str]] = {}
         self._waiting: list[tuple[str, str]] = []
         self._lock = threading.Lock()
@@ -149,7 +158,6 @@ class Uploads:
     def begin_waiting(self, visitor: str, path: str) -> None:
         with self._lock:
             self._waiting.append((visitor, path))
-        self.keep_waiting()
 
     def end_waiting(self, visitor: str, path: str) -> None:
         """Forgets the song whose turn it is, and all before it: the queue keeps its order, so they have left it."""
@@ -157,19 +165,28 @@ class Uploads:
             if (visitor, path) in self._waiting:
                 del self._waiting[: self._waiting.index((visitor, path)) + 1]
 
-    def keep_waiting(self) -> None:
-        """Touches the files of those that wait. Each step of a separation does so; without one, nobody waits."""
+    @contextmanager
+    def in_use(self, *paths: str) -> Iterator[None]:
         with self._lock:
-            for _, path in self._waiting:
-                with suppress(FileNotFoundError):
-                    os.utime(path)
+            self._in_use += paths
+        try:
+            yield
+        finally:
+            with self._lock:
+                for path in paths:
+                    self._in_use.remove(path)
+
+    def needed(self) -> set[str]:
+        """Songs that wait, songs that are separated, and the folders of their stems."""
+        with self._lock:
+            return {*self._in_use, *(path for _, path in self._waiting)}
 
     def leave(self, visitor: str) -> None:
         with self._lock:
             self._waiting = [(other, path) for other, path in self._waiting if other != visitor]
             left = self._of_pages.pop(visitor, set())
             # Gradio stores the same file of two visitors once.
-            needed = {path for _, path in self._waiting}.union(*self._of_pages.values())
+            needed = {path for _, path in self._waiting}.union(self._in_use, *self._of_pages.values())
             for path in left - needed:
                 Path(path).unlink(missing_ok=True)
 
@@ -179,9 +196,9 @@ def delete_stems(song: SeparatedSong | None) -> None:
         shutil.rmtree(song.folder, ignore_errors=True)
 
 
-def buttons(busy: bool) -> tuple[dict, dict]:
-    """Start and cancel."""
-    return gr.update(interactive=not busy), gr.update(interactive=busy)
+def cancel_button(busy: bool) -> dict:
+    """The button is there only while there is something to cancel."""
+    return gr.update(visible=busy)
 
 
 def message_html(text: str, error: bool = False) -> str:

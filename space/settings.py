@@ -20,6 +20,7 @@ class Settings:
     concurrency: int = 1
     queue_size: int = 32
     keep_minutes: float = 60
+    max_stored_megabytes: float = 10_000
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -31,6 +32,10 @@ class Settings:
     @property
     def max_bytes(self) -> int:
         return int(self.max_megabytes * 1e6)
+
+    @property
+    def max_stored_bytes(self) -> int:
+        return int(self.max_stored_megabytes * 1e6)
 
     @property
     def keep_seconds(self) -> int:

@@ -78,6 +78,8 @@ def running_demo(checkpoint: Path, folder: Path, uploaded: bool = False, **setti
             process.wait(30)
         except subprocess.TimeoutExpired:
             process.kill()
+    # Whatever it was doing, the end is quiet.
+    assert process.returncode == 0 and "Traceback" not in log.read_text()
 
 
 def _wait(server: Server, process: subprocess.Popen) -> None:

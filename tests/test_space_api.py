@@ -1,8 +1,10 @@
 """The demo's API: a whole song in, its stems out, for many at a time, and plain words for what is no song."""
 
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.parse import quote
@@ -99,6 +101,28 @@ def test_a_file_that_is_too_big_is_not_even_taken(demo):
     assert not [path for path in demo.folder.rglob("*") if path.is_file() and path.stat().st_size > 29_000_000]
 
 
+def test_web_addresses_are_refused_and_never_fetched(demo, tmp_path):
+    asked = []
+
+    class Noted(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+
+    server = HTTPServer(("127.0.0.1", 0), Noted)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}/song.wav"
+    try:
+        with pytest.raises(httpx.HTTPStatusError, match="400 Bad Request"):
+            connect(demo, tmp_path).predict(
+                {"path": address, "url": address, "meta": {"_type": "gradio.FileData"}}, api_name="/separate"
+            )
+    finally:
+        server.shutdown()
+        server.server_close()
+    log = demo.log.read_text()
+    assert asked == [] and "Web addresses are not fetched here" in log and "Traceback" not in log
+
+
 def test_files_of_the_server_and_of_others_are_out_of_reach(demo, tmp_path):
     song = write_song(tmp_path / "mine.wav", noise(1, RATE), RATE)
     client = connect(demo, tmp_path)
@@ -159,7 +183,34 @@ def test_songs_wait_in_order_for_longer_than_uploads_are_kept_and_one_too_many_i
     assert wait_until(lambda: second.status().rank == 0)
     running.cancel()
     assert [Path(path).name for path in second.result(WAIT_SECONDS)] == ["b - vocals.wav", "b - accompaniment.wav"]
+    break_off_an_upload(busy_demo)
+    # The name that Gradio writes to until all is there.
+    assert wait_until(lambda: list(busy_demo.folder.glob("tmp*")))
     assert wait_until(lambda: uploads() == set() and not list(busy_demo.folder.rglob("b - *")))
+    assert wait_until(lambda: list(busy_demo.folder.iterdir()) == [busy_demo.folder / "results"])
+
+
+def break_off_an_upload(demo: Server) -> None:
+    head = 'Content-Disposition: form-data; name="files"; filename="half.wav"\r\nContent-Type: audio/wav\r\n\r\n'
+    with socket.create_connection(("127.0.0.1", int(demo.url.rsplit(":", 1)[1]))) as connection:
+        connection.sendall(
+            b"POST /gradio_api/upload HTTP/1.1\r\nHost: demo\r\nContent-Length: 1000000\r\n"
+            b"Content-Type: multipart/form-data; boundary=half\r\n\r\n--half\r\n" + head.encode() + bytes(200_000)
+        )
+        time.sleep(0.5)
+
+
+def test_uploads_are_refused_before_they_are_read_while_there_is_no_room(checkpoint, tmp_path):
+    with running_demo(checkpoint, tmp_path, UNET_SVS_MAX_STORED_MEGABYTES="1") as demo:
+        with httpx.Client(base_url=demo.url) as client:
+            sizes = (600_000, 600_000)
+            answers = [
+                client.post("/gradio_api/upload", files={"files": (f"{i}.wav", bytes([i]) * size)})
+                for i, size in enumerate(sizes)
+            ]
+        assert [answer.status_code for answer in answers] == [200, 503]
+        assert "no room for more songs now: please try again in some minutes" in answers[1].text
+        assert [path.name for path in demo.folder.rglob("*.wav")] == ["0.wav"]
 
 
 def test_sixteen_clients_at_once_are_served_in_turn_each_with_its_own_song_and_memory_is_bounded(demo, tmp_path):

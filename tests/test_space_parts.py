@@ -2,10 +2,10 @@
 
 import copy
 import dataclasses
-import os
 import re
 import sys
 import threading
+import time
 import wave
 import zipfile
 from pathlib import Path
@@ -28,6 +28,7 @@ from page import build_page  # noqa: E402
 from page_events import PageEvents, Uploads  # noqa: E402
 from pictures import MAX_MOMENTS, NUM_COLUMNS, NUM_ROWS, MaskRecorder, RecordedMask, draw_pictures, row_edges  # noqa: E402
 from settings import Settings  # noqa: E402
+from sweeping import TemporaryFolder  # noqa: E402
 
 RATE = 16_000
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -290,6 +291,9 @@ def test_downloads_are_named_after_the_song_and_hold_what_the_stems_hold(job, tm
         with zipfile.ZipFile(archive) as opened:
             assert opened.testzip() is None
             assert opened.namelist() == [f"Ünö, dos - {stem}.{format}" for stem in song.stems]
+    for which, format in (("drums", "wav"), ("vocals", "../../wav")):
+        with pytest.raises(SongError, match="^There is no .*use vocals, accompaniment and wav, flac, mp3"):
+            make_download(song, which, format)
     for stem in song.stems.values():
         stem.unlink()
     with pytest.raises(SongError, match="were deleted"):
@@ -327,7 +331,7 @@ def events(job, tmp_path) -> PageEvents:
 
 
 def separated_for(events: PageEvents, name: str, song: Path, previous: SeparatedSong | None = None) -> SeparatedSong:
-    *_, (_, _, _, result) = events.separate_for_page(str(song), previous, gr.Request(session_hash=name))
+    *_, (_, _, _, result) = events.separate_for_page((str(song), 0), previous, gr.Request(session_hash=name))
     return result
 
 
@@ -346,11 +350,11 @@ def test_stems_go_with_their_page_and_with_the_next_song(events, tmp_path):
     assert all(Path(path).exists() for path in paths)
 
 
-def test_stems_go_with_time(events, model, tmp_path):
+def test_stems_go_with_time(events, model, checkpoint, tmp_path):
     settings = Settings(keep_minutes=2)
-    page = build_page("small", model, events.root, settings)
+    page = build_page(str(checkpoint), model, events.root, settings)
     (state,) = [block for block in page.blocks.values() if isinstance(block, gr.State)]
-    assert state.time_to_live == 120 and page.delete_cache == (60, 120)
+    assert state.time_to_live == 120
     song = separated_for(events, "page", write_song(tmp_path / "song.wav", noise(1, RATE), RATE))
     state.delete_callback(song)
     state.delete_callback(None)
@@ -361,18 +365,14 @@ def test_uploads_stay_while_they_wait_and_go_with_the_last_page_that_has_them(tm
     uploads = Uploads()
     paths = [str(write_song(tmp_path / f"{name}.wav", noise(1, 99), RATE)) for name in "abc"]
 
-    def kept() -> list[bool]:
-        for path in paths:
-            os.utime(path, (0, 0))
-        uploads.keep_waiting()
-        return [os.stat(path).st_mtime > 1 for path in paths]
-
     for path in paths:
         uploads.begin_waiting("program", path)
-    assert kept() == [True] * 3
+    assert uploads.needed() == {*paths}
     # The second one's turn: the first has been cancelled.
     uploads.end_waiting("program", paths[1])
-    assert kept() == [False, False, True]
+    assert uploads.needed() == {paths[2]}
+    with uploads.in_use(paths[1], "stems"):
+        assert uploads.needed() == {*paths[1:], "stems"}
     for page in ("one", "two"):
         uploads.add(page, paths[0])
     uploads.add("one", paths[2])
@@ -382,6 +382,43 @@ def test_uploads_stay_while_they_wait_and_go_with_the_last_page_that_has_them(tm
     uploads.leave("two")
     assert [Path(path).exists() for path in paths] == [False, True, True]
     uploads.leave("nobody")
+
+
+def test_what_is_old_goes_and_what_waits_or_is_worked_on_stays(tmp_path, monkeypatch):
+    results = tmp_path / "results"
+    old = {
+        name: tmp_path / name for name in ("hash/waiting.wav", "broken/off.wav", "results/now/vocals.wav", "tmp123")
+    }
+    for path in old.values():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(1000))
+    (results / "left").mkdir()
+    folder = TemporaryFolder(results, Settings(keep_minutes=1, max_stored_megabytes=0.0041))
+    folder.sweep(set())
+    assert all(path.exists() for path in old.values())
+    assert not folder.is_full() and folder.is_full(101)
+    now = time.time()
+    monkeypatch.setattr("sweeping.time.time", lambda: now + 120)
+
+    def sweep(*needed: Path) -> set[str]:
+        folder.sweep({*map(str, needed)})
+        return {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+
+    needed = old["hash/waiting.wav"], results / "now"
+    assert sweep(*needed) == {"hash/waiting.wav", "results/now/vocals.wav"}
+    assert sweep() == set()
+    sweep()
+    assert [*tmp_path.iterdir()] == [results] and not [*results.iterdir()]
+
+
+def test_no_song_begins_when_the_folder_is_full_and_nothing_is_left_of_it(model, tmp_path):
+    root = tmp_path / "results"
+    root.mkdir()
+    song = write_song(tmp_path / "song.wav", noise(1, RATE), RATE)
+    events = PageEvents(SeparationJob(model, Settings(max_stored_megabytes=0.01)), root)
+    with pytest.raises(gr.Error, match="no room for more songs now: please try again in some minutes"):
+        separated_for(events, "page", song)
+    assert not [*root.iterdir()] and events.uploads.needed() == set()
 
 
 def test_a_run_of_which_nothing_was_said_means_that_the_queue_was_full(events):

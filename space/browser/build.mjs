@@ -12,20 +12,6 @@ const target = process.argv[2] ?? join(here, "dist");
 const checkpoint = process.argv[3] ?? join(here, "..", "..", "modeling_unet_svs", "checkpoint");
 const text = (...path) => readFile(join(...path), "utf8");
 
-// The scripts of the Space's mixer as a module; the last is the body of a function, as Gradio has it.
-const mixer = {
-  name: "mixer",
-  setup(build) {
-    build.onResolve({ filter: /^mixer$/ }, () => ({ path: "mixer", namespace: "mixer" }));
-    build.onLoad({ filter: /.*/, namespace: "mixer" }, async () => {
-      const parts = await Promise.all(["transport", "levels", "timeline"].map((name) => text(shared, `${name}.js`)));
-      const body = await text(shared, "mixer.js");
-      parts.push(`export { clock };\nexport function mountMixer(element, props, watch) {\n${body}\n}`);
-      return { contents: parts.join("\n") };
-    });
-  },
-};
-
 await mkdir(join(target, "model"), { recursive: true });
 for (const name of ["config.json", "model.onnx", "model.safetensors"]) {
   await cp(join(checkpoint, name), join(target, "model", name), { dereference: true });
@@ -39,7 +25,6 @@ await build({
   minify: true,
   target: "es2022",
   conditions: ["onnxruntime-web-use-extern-wasm"],
-  plugins: [mixer],
 });
 const styles = [await text(shared, "page.css"), await text(here, "page.css"), `#mixer {\n${await text(shared, "mixer.css")}\n}`];
 await build({

@@ -1,6 +1,8 @@
 // What the visitor does and sees: a song, its separation, the mixer and the downloads.
 
-import { clock, mountMixer } from "mixer";
+import { downloadZip } from "client-zip";
+import { takeDroppedSongs } from "../static/drop.js";
+import { clock, mountMixer } from "../static/mixer.js";
 import { Cancelled, Separator } from "./separator.js";
 import { decodeSong, MAX_MEGABYTES, MAX_MINUTES } from "./song.js";
 import { scaleOf, wavOf } from "./wav.js";
@@ -12,8 +14,11 @@ const find = (id) => document.getElementById(id);
 const choice = Object.fromEntries(new URLSearchParams(location.search));
 const mixer = { value: null };
 let showMixer = () => {};
+const FORMATS = [
+  { value: "16", label: "WAV, 16 bits" },
+  { value: "float", label: "WAV, 32 bits (float)" },
+];
 let separator = null;
-let file = null;
 
 function say(text, { failed = false, progress = null } = {}) {
   const bar = find("status").querySelector("progress");
@@ -32,30 +37,21 @@ function left(seconds) {
   return seconds < 90 ? `about ${Math.round(seconds)} s left` : `about ${Math.round(seconds / 60)} min left`;
 }
 
-function choose(chosen) {
-  file = chosen;
-  // Beside the button, whichever way it came.
-  const files = new DataTransfer();
-  files.items.add(file);
-  find("song").files = files.files;
-  say(`${file.name} is there: take it apart.`);
-}
-
 async function takeExample() {
   try {
     const response = await fetch("Synthesised song.ogg");
     if (!response.ok) throw new Error(response.statusText);
-    choose(new File([await response.blob()], "Synthesised song.ogg"));
+    separate(new File([await response.blob()], "Synthesised song.ogg"));
   } catch {
     say("The example could not be loaded.", { failed: true });
   }
 }
 
-async function separate() {
-  if (separator) return;
-  if (!file) return say("There is no song yet: choose one.", { failed: true });
+// A song begins with the gesture that gives it, and takes the place of the one before it.
+async function separate(file) {
+  if (separator) separator.cancel();
   const mine = (separator = new Separator(choice));
-  setBusy(true);
+  find("cancel").hidden = false;
   clear();
   try {
     say("Loading the network…", { progress: {} });
@@ -71,31 +67,28 @@ async function separate() {
       const seconds = ((performance.now() - began) / 1000) * (total / done - 1);
       say(`Separating: ${clock(done)} of ${clock(total)}, ${left(seconds)}.`, { progress: { done, total } });
     });
-    show(stems);
+    show(file, stems);
     say("Done.");
   } catch (error) {
+    if (mine !== separator) return;
     if (error instanceof Cancelled) say("Cancelled.");
     else say(error.message, { failed: true });
   } finally {
     mine.close();
-    separator = null;
-    setBusy(false);
+    if (mine === separator) {
+      separator = null;
+      find("cancel").hidden = true;
+    }
   }
-}
-
-function setBusy(busy) {
-  for (const id of ["start", "song", "example"]) find(id).disabled = busy;
-  find("cancel").disabled = !busy;
 }
 
 function clear() {
   find("result").hidden = true;
-  find("saves").replaceChildren();
   mixer.value = null;
   showMixer();
 }
 
-function show(stems) {
+function show(file, stems) {
   const name = file.name.replace(/\.[^.]*$/, "");
   const [{ buffer }] = stems;
   find("result").hidden = false;
@@ -104,26 +97,23 @@ function show(stems) {
     sampling_rate: buffer.sampleRate,
     num_samples: buffer.length,
     stems,
+    formats: FORMATS,
     pictures: [],
     ticks: [],
   };
   showMixer();
-  for (const stem of stems) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = stem.name;
-    button.setAttribute("aria-label", `Download ${stem.name}`);
-    button.addEventListener("click", () => save(name, stem, stems));
-    find("saves").append(button);
-  }
 }
 
-function save(name, stem, stems) {
-  const format = find("format").value;
+// Saves one stem, or "all" as a zip.
+async function save(which, format) {
+  const { song, stems } = mixer.value;
   const scale = format === "16" ? scaleOf(stems.map(({ buffer }) => buffer)) : 1;
+  const files = stems
+    .filter(({ name }) => which === "all" || which === name)
+    .map(({ name, buffer }) => ({ name: `${song} - ${name}.wav`, input: wavOf(buffer, format, scale) }));
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(wavOf(stem.buffer, format, scale));
-  link.download = `${name} - ${stem.name}.wav`;
+  link.href = URL.createObjectURL(which === "all" ? await downloadZip(files).blob() : files[0].input);
+  link.download = which === "all" ? `${song} - stems.zip` : files[0].name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   say(scale < 1 ? `So that nothing clips, all stems are saved at ${scale.toFixed(3)} of their level.` : "Saved.");
@@ -138,13 +128,12 @@ function followTheme() {
 
 followTheme();
 find("limits").textContent = `At most ${MAX_MINUTES} minutes and ${MAX_MEGABYTES} MB.`;
-mountMixer(find("mixer"), mixer, (_, changed) => (showMixer = changed));
-find("song").addEventListener("change", ({ target }) => target.files.length && choose(target.files[0]));
-find("example").addEventListener("click", takeExample);
-find("start").addEventListener("click", separate);
-find("cancel").addEventListener("click", () => separator && separator.cancel());
-document.addEventListener("dragover", (event) => event.preventDefault());
-document.addEventListener("drop", (event) => {
-  event.preventDefault();
-  if (!separator && event.dataTransfer.files.length) choose(event.dataTransfer.files[0]);
+mountMixer(find("mixer"), mixer, (_, changed) => (showMixer = changed), save);
+find("song").addEventListener("change", ({ target }) => {
+  if (target.files.length) separate(target.files[0]);
+  // So that the same song can be chosen again.
+  target.value = "";
 });
+find("example").addEventListener("click", takeExample);
+find("cancel").addEventListener("click", () => separator.cancel());
+takeDroppedSongs(separate);

@@ -1,6 +1,6 @@
 // A file that the visitor has chosen, as samples at the network's rate.
 
-import { clock } from "mixer";
+import { clock } from "../static/timeline.js";
 
 // A browser decodes whole files alone. A stereo song and its stems take 42 MB a minute at 44.1 kHz.
 export const MAX_MINUTES = 15;

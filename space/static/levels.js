@@ -2,7 +2,7 @@
 
 const SMOOTHING_SECONDS = 0.01;
 
-class Levels {
+export class Levels {
   constructor(numStems) {
     this.stems = Array.from({ length: numStems }, () => ({ volume: 1, muted: false, solo: false }));
     this.karaoke = 0;

@@ -5,7 +5,7 @@ const MAX_SAMPLES_PER_PEAK = 2000;
 const DRAG_PIXELS = 6;
 const TICK_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600];
 
-function clock(seconds, withTenths = false) {
+export function clock(seconds, withTenths = false) {
   const tenths = Math.floor(seconds * 10 + 1e-6);
   const text = Math.floor(tenths / 600) + ":" + String(Math.floor(tenths / 10) % 60).padStart(2, "0");
   return withTenths ? text + "." + (tenths % 10) : text;
@@ -48,7 +48,7 @@ function drawWaveform(canvas, peaks, loudest) {
   }
 }
 
-class Timeline {
+export class Timeline {
   constructor(root, transport) {
     this.root = root;
     this.transport = transport;

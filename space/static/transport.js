@@ -3,7 +3,7 @@
 const LEAD_SECONDS = 0.03;
 const FADE_SECONDS = 0.005;
 
-class Transport {
+export class Transport {
   constructor(samplingRate, buffers) {
     this.samplingRate = samplingRate;
     this.stems = buffers.map((buffer) => ({ buffer, gain: null, source: null, fade: null, startedAt: 0, offset: 0 }));

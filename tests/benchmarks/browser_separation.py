@@ -18,12 +18,11 @@ def main() -> None:
     with AudioReader(song) as reader:
         seconds = reader.info.num_samples / reader.info.sampling_rate
     with running_browser() as browser, served(DIST) as url, opened_page(browser, f"{url}?{query}") as page:
-        page.set_input_files("#song", song)
         page.evaluate(WATCH_FRAMES)
         held, done = [renderers_bytes()], threading.Event()
         watching = threading.Thread(target=watch, args=(held, done))
         watching.start()
-        page.click("#start")
+        page.set_input_files("#song", song)
         page.wait_for_selector(".mixer.ready, #status[role=alert]", timeout=LONGEST_MS)
         done.set()
         watching.join()
