@@ -150,7 +150,8 @@ def _load(model: str, runtime: str, device: str, dtype: str) -> Separator:
 
 def _escaped(error: UnicodeError) -> tuple[str | bytes, int]:
     """Writes names that are no text as the bytes that they are, and letters that the encoding lacks as escapes."""
-    assert isinstance(error, UnicodeEncodeError)
+    if not isinstance(error, UnicodeEncodeError):
+        return codecs.lookup_error("surrogateescape")(error)
     letter = error.object[error.start]
     is_byte = 0xDC80 <= ord(letter) <= 0xDCFF
     escaped = letter.encode("ascii", "surrogateescape" if is_byte else "backslashreplace")
@@ -160,9 +161,8 @@ def _escaped(error: UnicodeError) -> tuple[str | bytes, int]:
 def main() -> None:
     """Runs the command; exits with 0 (all good), 1 (some failed), 2 (wrong usage) or 130 (interrupted)."""
     codecs.register_error("escaped", _escaped)
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="escaped")
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="escaped")
     try:
         first = next(iter(sys.argv[1:]), "-")
         commands = {command.callback.__name__ for command in app.registered_commands if command.callback}

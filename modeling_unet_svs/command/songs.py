@@ -95,9 +95,11 @@ class BatchSong:
 
     def others_of(self, kept: Iterable[str]) -> list[str]:
         """Those of the existing files that were not made from this song."""
+        if not kept or not os.path.isfile(self.input):  # separating it says what is wrong; a pipe would never end
+            return []
         try:
             source = fingerprint(self.input)
-        except OSError:  # separating it says what is wrong
+        except OSError:
             return []
         return [output for output in kept if not is_stem_of(output, source)]
 
