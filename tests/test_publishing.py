@@ -102,7 +102,7 @@ def test_a_tuned_model_carries_the_data_and_the_terms_of_its_start(tmp_path):
     write_run_card(tmp_path, small_config(), training, MixingArguments(), {})
     card, base = ModelCard.load(tmp_path / "README.md"), ModelCard.load(f"{DEFAULT_CHECKPOINT}/README.md").data
     assert card.data.base_model.startswith("unet-svs")
-    assert card.data.datasets == ["songs", *base.datasets]
+    assert card.data.datasets == [*dict.fromkeys(["songs", *base.datasets])]
     assert (card.data.license, card.data.license_name) == ("other", base.license_name)
     assert "bound by the same terms:\nnon-commercial" in card.text
     nameless = TrainingArguments(stems_dir="songs", output_dir=str(tmp_path), model_name_or_path=str(tmp_path))
