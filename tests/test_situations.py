@@ -99,6 +99,14 @@ def test_a_short_or_missing_length_in_a_header_cuts_no_music(tmp_path, m4a):
         read(content[: len(content) // 2])
 
 
+def test_a_lossless_codec_has_no_padding_that_a_header_could_trim(tmp_path):
+    content = bytearray(encoded(tmp_path / "song.m4a", "ipod", "alac", 44_100, "s16p", seconds=0.25))
+    at = content.index(b"mdhd") + 4 + 16
+    content[at : at + 4] = (5_000).to_bytes(4, "big")
+    samples, _ = read(bytes(content))
+    assert samples.shape == (2, 11_025)
+
+
 def test_lost_pages_are_silence_that_is_said_or_an_error(tmp_path):
     encoded(tmp_path / "song.ogg", "ogg", "vorbis", 44_100, "fltp", seconds=5)
     content = (tmp_path / "song.ogg").read_bytes()
