@@ -5,7 +5,7 @@ from pathlib import Path
 
 from job import SeparatedSong, SongError
 
-from modeling_unet_svs.audio.writing import AudioWriter, check_format
+from modeling_unet_svs.audio.writing import AudioWriter
 from modeling_unet_svs.audio_reading import AudioFileError, AudioReader
 
 FORMATS = ("wav", "flac", "mp3")
@@ -31,7 +31,6 @@ def _converted(stem: Path, format: str) -> Path:
         return path
     with AudioReader(stem) as reader:
         info = reader.info
-        check_format(format, info.sampling_rate, info.num_channels)
         writer = AudioWriter(path, info.sampling_rate, info.num_channels, subtype=info.subtype, tags=info.tags)
         with writer:
             for block in reader.blocks():

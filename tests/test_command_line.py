@@ -72,10 +72,10 @@ def test_stems_are_as_the_song_is_and_add_up_to_it(unet_svs, tmp_path, subtype, 
             assert (reader.info.sampling_rate, reader.info.subtype) == (rate, subtype)
 
 
-@pytest.mark.parametrize("format", ["flac", "mp3", "ogg", "m4a"])
+@pytest.mark.parametrize("format", ["flac", "mp3", "ogg", "opus", "m4a"])
 def test_every_format_goes_in_and_comes_out_with_the_songs_tags(unet_svs, tmp_path, format):
     tags = {"title": "Für Elise", "artist": "Someone"}
-    write_song(tmp_path / f"song.{format}", noise(2, 60_001), tags=tags)
+    write_song(tmp_path / f"song.{format}", noise(2, 60_001), 48_000, tags=tags)
     unet_svs(f"song.{format}", "--format", format)
     for name, stem in stems_of("song", format).items():
         assert stem.shape == (2, 60_001)

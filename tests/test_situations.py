@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 
+from modeling_unet_svs.audio.writing import FORMATS
 from modeling_unet_svs.audio_reading import AudioFileError, AudioReader, read_audio
 from modeling_unet_svs.command.file_separation import separate_file
 from modeling_unet_svs.command.stem_tags import fingerprint, is_stem_of, stem_tags
@@ -31,7 +32,7 @@ def test_tags_of_a_stem_are_those_that_are_true_of_it():
     assert again["comment"].count("[") == 1 and "0123" not in again["comment"]
 
 
-@pytest.mark.parametrize("format", ["wav", "flac", "mp3", "m4a", "ogg"])
+@pytest.mark.parametrize("format", FORMATS)
 def test_a_stem_says_which_file_it_was_made_from(model, tmp_path, format):
     song = write_song(tmp_path / f"song.{format}", noise(1, RATE), RATE, tags={"title": "One", "comment": "x" * 5000})
     other = write_song(tmp_path / f"other.{format}", noise(1, RATE, seed=1), RATE, tags={"title": "One"})
@@ -168,3 +169,11 @@ def test_a_layout_that_a_format_does_not_know_is_said(tmp_path, model):
     song, said = write_song(tmp_path / "song.wav", noise(4, RATE), RATE, layout="4.0"), []
     separate_file(model, song, {"vocals": tmp_path / "vocals.ogg"}, say=said.append)
     assert said == ["has the channels 4.0, which ogg cannot say: stems have quad."]
+
+
+def test_a_rate_that_a_format_does_not_hold_is_said(tmp_path, model):
+    song, said = write_song(tmp_path / "song.wav", noise(2, 44_100)), []
+    stems = {name: tmp_path / f"{name}.opus" for name in ("vocals", "accompaniment")}
+    separate_file(model, song, stems, say=said.append)
+    assert said == ["has 44100 Hz, which opus cannot hold: stems have 48000 Hz."]
+    assert [read(stem)[0].shape for stem in stems.values()] == [(2, 48_000)] * 2

@@ -59,7 +59,7 @@ def separate(
     ] = Path("separated"),
     model: Annotated[str, typer.Option(help=MODEL_HELP, show_default=False)] = DEFAULT_CHECKPOINT,
     stem: Annotated[str, typer.Option(help="vocals, accompaniment (or another stem of the model), or all.")] = "all",
-    format: Annotated[Format, typer.Option(help="Format of the stems; ogg is FLAC in Ogg.")] = "wav",
+    format: Annotated[Format, typer.Option(help="Format of the stems; ogg is FLAC in Ogg, opus 48 kHz.")] = "wav",
     subtype: Annotated[
         Subtype | None, typer.Option(help="Bits of a sample in wav, flac and ogg; by default the song's own.")
     ] = None,

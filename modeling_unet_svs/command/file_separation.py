@@ -117,7 +117,9 @@ def separate_file(
     with read_ahead(path, audio_stream, strict) as (info, blocks), ExitStack() as stack:
         subtype = subtype or info.subtype
         for format in {output.suffix.lower().removeprefix(".") for output in outputs.values()}:
-            check_format(format, info.sampling_rate, info.num_channels)
+            rate = check_format(format, info.num_channels).rate_for(info.sampling_rate)
+            if rate != info.sampling_rate:
+                info.notes.append(f"has {info.sampling_rate} Hz, which {format} cannot hold: stems have {rate} Hz.")
             layout = kept_layout(format, info.layout, info.num_channels)
             if info.layout and info.num_channels > 2 and layout != info.layout:
                 info.notes.append(f"has the channels {info.layout}, which {format} cannot say: stems have {layout}.")
