@@ -31,6 +31,14 @@ def test_it_is_launched_by_accelerate(training_root, launch):
     assert all((output_dir / name).exists() for name in files)
 
 
+def test_an_error_is_its_one_line_under_the_launcher_too(training_root):
+    alone = ("--num_processes", "1", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no")
+    alone += ("--num_cpu_threads_per_process", "1")  # with these, there is no notice of the launcher's defaults
+    given = arguments(training_root, "unlaunched", "--musdb_dir", "nowhere")
+    done = run("accelerate", "launch", "--quiet", "--cpu", *alone, "train", *given, exits=1)
+    assert re.fullmatch("train: no songs of MUSDB18's train split in nowhere.*\n", done.stderr)
+
+
 def test_the_averaged_weights_are_those_that_are_saved(training_root):
     folder = trained(training_root, "averaged", "--ema_decay", "0.0")
     last = weights_of(folder / "checkpoint-4")
@@ -43,7 +51,7 @@ def test_the_averaged_weights_are_those_that_are_saved(training_root):
         (["--musdb_dir", "nowhere"], "no songs of MUSDB18's train split in nowhere"),
         (
             ["--recipe", "x"],
-            "--recipe 'x' is neither a file nor one of full_band, full_band_finish, full",
+            "--recipe 'x' is neither a file nor one of finetune, full_band, full_band_finish, full",
         ),
         (["--resume_from_checkpoint", "nowhere"], "--resume_from_checkpoint nowhere is no folder"),
         (["--push_to_hub"], "--push_to_hub needs --hub_model_id USER/NAME."),
