@@ -197,6 +197,13 @@ class AudioReader(ExitStack):
         self._refuse_if(has_no_such, f"has {len(streams)} audio streams, numbered from 0; not {number}.")
         return number
 
+    def cover(self) -> bytes | None:
+        """The cover art, if there is any; takes a reader of its own, since what is read on the way is lost."""
+        for stream in self._container.streams.video:
+            if _disposition(stream) & ATTACHED_PICTURE:
+                return next((bytes(packet) for packet in self._container.demux(stream)), None)
+        return None
+
     def _note(self, note: str) -> None:
         if note not in self.info.notes:
             self.info.notes.append(note)

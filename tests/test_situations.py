@@ -3,6 +3,7 @@
 import io
 import re
 import struct
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from modeling_unet_svs.audio.writing import FORMATS
 from modeling_unet_svs.audio_reading import AudioFileError, AudioReader, read_audio
 from modeling_unet_svs.command.file_separation import separate_file
-from modeling_unet_svs.command.stem_tags import fingerprint, is_stem_of, stem_tags
+from modeling_unet_svs.command.stem_tags import cover_of, fingerprint, is_stem_of, stem_tags
 
 from .conftest import noise, write_song
 from .fuzz.seeds import encoded
@@ -177,3 +178,41 @@ def test_a_rate_that_a_format_does_not_hold_is_said(tmp_path, model):
     separate_file(model, song, stems, say=said.append)
     assert said == ["has 44100 Hz, which opus cannot hold: stems have 48000 Hz."]
     assert [read(stem)[0].shape for stem in stems.values()] == [(2, 48_000)] * 2
+
+
+@pytest.fixture
+def picture() -> bytes:
+    """A PNG."""
+    codec = av.CodecContext.create("png", "w")
+    codec.width, codec.height, codec.pix_fmt, codec.time_base = 40, 30, "rgb24", Fraction(1, 25)
+    return b"".join(bytes(packet) for packet in [*codec.encode(av.VideoFrame(40, 30, "rgb24")), *codec.encode(None)])
+
+
+@pytest.mark.skipif(not hasattr(av.stream, "Disposition"), reason="this version of PyAV knows no cover art")
+@pytest.mark.parametrize("format", ["flac", "mp3", "m4a"])
+def test_cover_art_is_kept_where_a_format_holds_it_and_costs_no_stem(tmp_path, model, picture, format):
+    song = write_song(tmp_path / f"song.{format}", noise(2, RATE), RATE, cover=picture)
+    (tmp_path / "broken").mkdir()
+    broken = tmp_path / "broken" / song.name
+    broken.write_bytes(song.read_bytes().replace(picture[:100], bytes(100)))
+    for path in (song, broken):
+        for ending in FORMATS:
+            stem = tmp_path / f"vocals.{ending}"
+            separate_file(model, path, {"vocals": stem})
+            holds_it = path == song and ending in ("flac", "mp3", "m4a")
+            assert cover_of(stem) == (picture if holds_it else None)
+            assert read(stem)[0].shape[1] == (3 * RATE if ending == "opus" else RATE)
+
+
+def test_a_broadcast_waves_time_reference_goes_into_its_stems(tmp_path, model):
+    tags = {"time_reference": "158760000", "coding_history": "secret"}
+    song = write_song(tmp_path / "song.wav", noise(2, RATE), RATE, tags=tags)
+    at = song.read_bytes().index(b"bext") + 8
+    stems = {name: tmp_path / f"{name}.wav" for name in ("vocals", "accompaniment")}
+    separate_file(model, song, stems)
+    for stem in stems.values():
+        content, where = stem.read_bytes(), slice(at + 338, at + 346)  # by EBU Tech 3285
+        assert int.from_bytes(content[where], "little") == 158_760_000
+        assert b"secret" not in content and is_stem_of(stem, fingerprint(song))
+    separate_file(model, song, {"vocals": tmp_path / "vocals.opus"})
+    assert "time_reference" not in read(tmp_path / "vocals.opus")[1].tags

@@ -16,6 +16,8 @@ from ..audio_reading import AudioFileError
 from ..separation import Resampler, refuse_if
 from .whole_files import whole_file
 
+# The tag of a broadcast wave that says where it begins.
+TIME_REFERENCE = "time_reference"
 # Subtypes, as FFmpeg calls them in WAV.
 SUBTYPES = {"16": "s16le", "24": "s24le", "float": "f32le"}
 LAYOUTS = ("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")
@@ -37,6 +39,7 @@ class AudioFormat:
     sampling_rates: Sequence[int] = range(1, 655_351)
     bit_rate: int | None = None
     options: Mapping[str, str] = field(default_factory=dict)
+    holds_cover: bool = False
 
     def rate_for(self, sampling_rate: int) -> int:
         """The rate that a file has: the song's own, or else the next higher that the format holds, or the highest."""
@@ -48,14 +51,19 @@ class AudioFormat:
 FORMATS: Mapping[str, AudioFormat] = {
     # RF64 if the file grows beyond the 4 GiB that a WAV header can state.
     "wav": AudioFormat("wav", "pcm_{}", 64, options={"rf64": "auto"}),
-    "flac": AudioFormat("flac", "flac", 8),
-    "mp3": AudioFormat("mp3", "libmp3lame", 2, MP3_RATES, 320_000),
+    "flac": AudioFormat("flac", "flac", 8, holds_cover=True),
+    "mp3": AudioFormat("mp3", "libmp3lame", 2, MP3_RATES, 320_000, holds_cover=True),
     # FFmpeg's Vorbis encoder changes the length; FLAC in Ogg changes nothing.
     "ogg": AudioFormat("ogg", "flac", 8),
     # Whatever rate goes in, decoders give 48 kHz.
     "opus": AudioFormat("ogg", "libopus", 8, (48_000,), 256_000),
     # The edit list that hides the encoder's padding counts in movie time, in milliseconds by default.
-    "m4a": AudioFormat("ipod", "aac", 8, AAC_RATES, 256_000, {"movie_timescale": "{sampling_rate}"}),
+    # FFmpeg's own format for M4A takes no cover art from PyAV, and differs in its brand alone.
+    "m4a": AudioFormat(
+        *("mp4", "aac", 8, AAC_RATES, 256_000),
+        {"movie_timescale": "{sampling_rate}", "brand": "M4A "},
+        holds_cover=True,
+    ),
 }
 
 # FFmpeg's frames grow with the rate, and it cannot read back large ones with many channels of noise. Above the usual
@@ -126,6 +134,7 @@ class AudioWriter:
         subtype: "16", "24" (bits) or "float"; FLAC and Ogg hold at most 24 bits. Lossy formats have no depth.
         tags: title, artist and so on.
         layout: FFmpeg's name for the places of the channels, such as "5.1(side)"; empty for the usual one.
+        cover: a JPEG or PNG to show, which FLAC, MP3 and M4A hold.
 
     Raises:
         ValueError: an unknown format, or more channels than it holds.
@@ -141,12 +150,15 @@ class AudioWriter:
         subtype: str = "16",
         tags: Mapping[str, str] | None = None,
         layout: str = "",
+        cover: bytes | None = None,
     ):
         self.path = Path(path)
         self._format = check_format(self.path.suffix.lower().removeprefix("."), num_channels)
         refuse_if(subtype not in SUBTYPES, f"subtype {subtype!r} is unknown: use one of {', '.join(SUBTYPES)}.")
         self.sampling_rate, self.num_channels, self._subtype = sampling_rate, num_channels, subtype
-        self._tags, self._rate = dict(tags or {}), self._format.rate_for(sampling_rate)
+        self._tags, self._cover, self._rate = dict(tags or {}), cover or b"", self._format.rate_for(sampling_rate)
+        if self._rate != sampling_rate:
+            self._tags.pop(TIME_REFERENCE, None)  # which counts samples
         self._layout = kept_layout(self.path.suffix.lower().removeprefix("."), layout, num_channels)
         self._open()
 
@@ -157,6 +169,8 @@ class AudioWriter:
         self._discard = weakref.finalize(self, _discard, self._opened)
         found, codec = self._format, self._format.codec.format(SUBTYPES[self._subtype])
         options = {key: value.format(sampling_rate=self._rate) for key, value in found.options.items()}
+        if found.container == "wav" and TIME_REFERENCE in self._tags:
+            options["write_bext"] = "1"
         limits = {"frame_size": FLAC_FRAME} if codec == "flac" and self._rate > FLAC_USUAL_RATE else {}
         with naming_file(self.path):
             try:
@@ -165,8 +179,13 @@ class AudioWriter:
                 # FFmpeg is done with the file before it is closed.
                 self._opened.callback(self._container.close)
                 self._add_stream(codec, limits)
+                picture = self._add_picture()
                 # Now rather than with the first samples, so that a file without samples is still valid.
                 self._container.start_encoding()
+                if picture is not None:
+                    packet = av.Packet(self._cover)
+                    packet.stream, packet.pts, packet.dts = picture, 0, 0
+                    self._container.mux(packet)
             except BaseException:
                 self._discard()
                 raise
@@ -185,6 +204,19 @@ class AudioWriter:
         # Ogg stores tags in the stream, the other formats in the file.
         owner = self._stream if self._format.container == "ogg" else self._container
         owner.metadata.update(self._tags)
+
+    def _add_picture(self) -> av.VideoStream | None:
+        """Adds a stream for the cover art, if the format holds it; a broken picture costs no stem."""
+        kinds = {"format_whitelist": "jpeg_pipe,png_pipe"}
+        with suppress(av.FFmpegError, AttributeError):  # the last of versions of PyAV that know no such pictures
+            if self._cover and self._format.holds_cover:
+                with av.open(io.BytesIO(self._cover), container_options=kinds) as opened:
+                    found, attached = opened.streams.video[0], av.stream.Disposition.attached_pic.value
+                    if found.codec_context.width:
+                        stream = self._container.add_stream_from_template(found)
+                        stream.disposition = cast(av.stream.Disposition, attached)
+                        return stream
+        return None
 
     def restart(self) -> None:
         """Throws away what was written."""

@@ -13,7 +13,7 @@ from ..audio.reading_ahead import read_ahead
 from ..audio.writing import AudioWriter, check_format, kept_layout, naming_file
 from ..audio_reading import AudioInfo
 from ..separation import DEFAULT_BATCH_SIZE, SeparationStream, Separator
-from .stem_tags import fingerprint, stem_tags
+from .stem_tags import cover_of, fingerprint, stem_tags
 
 
 class StemFile:
@@ -45,14 +45,18 @@ class StemFile:
 
 @contextmanager
 def stem_file(
-    output: Path, info: AudioInfo, subtype: str, tags: Mapping[str, str], may_be_scaled: bool
+    output: Path, info: AudioInfo, subtype: str, tags: Mapping[str, str], cover: bytes | None, may_be_scaled: bool
 ) -> Iterator[StemFile]:
     """Context manager of a stem's file, which appears under its name at the end; an exception leaves nothing."""
     with ExitStack() as stack:
         with naming_file(output):
             stack.enter_context(_folder(output.parent))
             writer = AudioWriter(
-                output, info.sampling_rate, info.num_channels, subtype=subtype, tags=tags, layout=info.layout
+                *(output, info.sampling_rate, info.num_channels),
+                subtype=subtype,
+                tags=tags,
+                layout=info.layout,
+                cover=cover,
             )
             stack.enter_context(writer)
             # On the outputs' disk, and without a name, so that nothing remains whatever happens.
@@ -127,8 +131,9 @@ def separate_file(
         holds_any_level = subtype == "float" and all(output.suffix.lower() == ".wav" for output in outputs.values())
         checkpoint, source = model.checkpoint or getattr(model, "name_or_path", ""), fingerprint(path)
         tags = {name: stem_tags(info.tags, name, checkpoint, source) for name in outputs}
+        cover = cover_of(path)
         files = {
-            name: stack.enter_context(stem_file(output, info, subtype, tags[name], not holds_any_level))
+            name: stack.enter_context(stem_file(output, info, subtype, tags[name], cover, not holds_any_level))
             for name, output in outputs.items()
         }
         # Each file has a thread that encodes while the network computes the next samples.

@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from .. import DEFAULT_CHECKPOINT, __version__
@@ -29,6 +30,8 @@ UNTRUE = (
 )
 # Bytes at the beginning, in the middle and at the end of a file that tell it from others of its size.
 SAMPLED_BYTES = 1 << 16
+# FLAC holds less than 16 MiB.
+MAX_COVER_BYTES = 15 << 20
 MARK = re.compile(r"\[[^\[\]]* by unet-svs [^\[\]]*\] ?")
 
 
@@ -64,6 +67,14 @@ def stem_tags(source_tags: Mapping[str, str], stem: str, checkpoint: str, source
     # First, since some readers cut long comments.
     tags["comment"] = f"{mark} {MARK.sub('', tags.get('comment', ''))}".strip()
     return tags
+
+
+def cover_of(path: str | Path) -> bytes | None:
+    """The cover art of a file, if it has any that stems can have."""
+    with suppress(Exception), AudioReader(path) as reader:  # a song is separated whatever is wrong with its picture
+        cover = reader.cover()
+        return cover if cover and len(cover) <= MAX_COVER_BYTES else None
+    return None
 
 
 def is_stem_of(stem_path: str | Path, fingerprint: str) -> bool:
