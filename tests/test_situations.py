@@ -216,3 +216,19 @@ def test_a_broadcast_waves_time_reference_goes_into_its_stems(tmp_path, model):
         assert b"secret" not in content and is_stem_of(stem, fingerprint(song))
     separate_file(model, song, {"vocals": tmp_path / "vocals.opus"})
     assert "time_reference" not in read(tmp_path / "vocals.opus")[1].tags
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("subtype", ["16", None])
+def test_a_sample_that_is_no_number_is_told_with_the_file_and_the_time(tmp_path, model, value, subtype):
+    samples = noise(2, 3 * RATE)
+    samples[0, 0] = 0.123456789
+    song = write_song(tmp_path / "song.wav", samples, RATE, subtype="float")
+    content, (mark,) = song.read_bytes(), struct.unpack("4s", struct.pack("<f", 0.123456789))
+    at = content.index(mark) + 8 * (2 * RATE + 400)  # 8 bytes are a sample of both channels
+    song.write_bytes(content[:at] + struct.pack("<f", value) + content[at + 4 :])
+    with pytest.raises(
+        AudioFileError, match=r"song.wav: has a sample that is NaN or infinite at 2.025 s \(number 32400"
+    ):
+        separate_file(model, song, {"vocals": tmp_path / "out" / "vocals.wav"}, subtype=subtype)
+    assert not (tmp_path / "out").exists()

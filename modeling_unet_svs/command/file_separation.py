@@ -11,7 +11,7 @@ import numpy as np
 
 from ..audio.reading_ahead import read_ahead
 from ..audio.writing import AudioWriter, check_format, kept_layout, naming_file
-from ..audio_reading import AudioInfo
+from ..audio_reading import AudioFileError, AudioInfo
 from ..separation import DEFAULT_BATCH_SIZE, SeparationStream, Separator
 from .stem_tags import cover_of, fingerprint, stem_tags
 
@@ -140,6 +140,7 @@ def separate_file(
         pool = stack.enter_context(ThreadPoolExecutor(len(files)))
         scale, highest, lowest, limit = 1.0, 0.0, 0.0, HIGHEST[subtype]
         writing: list[Future[None]] = []
+        blocks = _finite(blocks, info)
         if not holds_any_level:
             blocks = _limited(blocks, limit, info.notes)
         for stems, num_read in _separated(blocks, stream):
@@ -160,13 +161,25 @@ def separate_file(
     return scale
 
 
+def _finite(blocks: Iterable[np.ndarray], info: AudioInfo) -> Iterator[np.ndarray]:
+    """Blocks, or an error that says where the song has a sample that is no number."""
+    num_read = 0
+    for block in blocks:
+        is_finite = np.isfinite(block).all(axis=0)
+        if not is_finite.all():
+            first = num_read + int(np.argmin(is_finite))
+            where = f"{first / info.sampling_rate:.3f} s (number {first} from 0)"
+            raise AudioFileError(info.path, f"has a sample that is NaN or infinite at {where}.")
+        num_read += block.shape[1]
+        yield block
+
+
 def _limited(blocks: Iterable[np.ndarray], limit: float, notes: list[str]) -> Iterator[np.ndarray]:
     """Blocks whose samples beyond full scale are limited: a glitch must not make all of the song quieter."""
     num_limited = 0
     for block in blocks:
         is_beyond = (block > 1) | (block < -1)
         num_limited += int(is_beyond.sum())
-        # NaN stays, and is refused.
         yield np.clip(block, -1, limit) if is_beyond.any() else block
     if num_limited:
         notes.append(f"has {num_limited} samples beyond full scale, which are limited to it.")
