@@ -6,6 +6,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.tensorboard import SummaryWriter
+from tqdm.auto import tqdm
 from train.package_checkpoint import package_checkpoint
 
 from modeling_unet_svs import UNetSVSConfig, UNetSVSModel
@@ -65,6 +66,16 @@ def test_what_cannot_be_trained_is_one_line_before_any_work(training_root, monke
     monkeypatch.setattr(validation, "get_available_trackers", list)
     assert re.search(said, refused(training_root, "cannot be trained", *flags))
     assert not (training_root / "cannot be trained").exists()
+
+
+@pytest.mark.parametrize("during", ["save_checkpoint", "load_songs"])
+def test_an_error_begins_a_line_and_does_not_stand_behind_a_progress_bar(training_root, monkeypatch, during):
+    def fails(*_, **__):
+        bar = tqdm(total=2, disable=during == "save_checkpoint")  # noqa: F841 (held while the error passes)
+        raise ValueError("the disk is full")
+
+    monkeypatch.setattr(trainer, during, fails)
+    assert refused(training_root, f"failed to {during}") == "train: the disk is full"
 
 
 def test_nothing_to_train_on():
