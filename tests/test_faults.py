@@ -41,7 +41,7 @@ def separate(model, capsys):
     """Separates files in this process; returns how many failed, and what was said."""
 
     def call(inputs: list[Path], output_dir: Path, format: str = "wav") -> tuple[int, list[str]]:
-        failed = separate_all(inputs, output_dir, SeparationOptions(model, format=format))
+        failed = separate_all(inputs, output_dir, SeparationOptions(lambda: model, model.config.stems, format=format))
         return failed, capsys.readouterr().err.strip().splitlines()
 
     return call

@@ -48,6 +48,9 @@ class AudioFormat:
         return next((rate for rate in self.sampling_rates if rate > sampling_rate), self.sampling_rates[-1])
 
 
+# The edit list that hides the encoder's padding counts in movie time, in milliseconds by default. FFmpeg's own format
+# for M4A takes no cover art from PyAV, and differs in its brand alone.
+MOVIE = {"movie_timescale": "{sampling_rate}", "brand": "M4A "}
 FORMATS: Mapping[str, AudioFormat] = {
     # RF64 if the file grows beyond the 4 GiB that a WAV header can state.
     "wav": AudioFormat("wav", "pcm_{}", 64, options={"rf64": "auto"}),
@@ -57,13 +60,7 @@ FORMATS: Mapping[str, AudioFormat] = {
     "ogg": AudioFormat("ogg", "flac", 8),
     # Whatever rate goes in, decoders give 48 kHz.
     "opus": AudioFormat("ogg", "libopus", 8, (48_000,), 256_000),
-    # The edit list that hides the encoder's padding counts in movie time, in milliseconds by default.
-    # FFmpeg's own format for M4A takes no cover art from PyAV, and differs in its brand alone.
-    "m4a": AudioFormat(
-        *("mp4", "aac", 8, AAC_RATES, 256_000),
-        {"movie_timescale": "{sampling_rate}", "brand": "M4A "},
-        holds_cover=True,
-    ),
+    "m4a": AudioFormat("mp4", "aac", 8, AAC_RATES, 256_000, MOVIE, holds_cover=True),
 }
 
 # FFmpeg's frames grow with the rate, and it cannot read back large ones with many channels of noise. Above the usual

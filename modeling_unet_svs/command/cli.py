@@ -6,6 +6,8 @@ import codecs
 import os
 import shlex
 import sys
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -82,6 +84,7 @@ def separate(
     Several processes, launched by torchrun --nproc_per_node N -m modeling_unet_svs separate, share the songs.
     """
     from .batch import STANDARD_INPUT, SeparationOptions, joined_processes, separate_all, separate_standard_input
+    from .checkpoint import opened_checkpoint
     from .songs import read_list
 
     inputs = [*(inputs or []), *(read_list(files_from) if files_from else [])]
@@ -92,8 +95,11 @@ def separate(
         is_closed = STANDARD_INPUT in inputs and stream is None
         refuse_if(is_closed, f"standard {name} is closed: open it, or name a file.")
     with joined_processes(device) as processes:
+        with opened_checkpoint(model) as (_, config):
+            stems = config.stems
         options = SeparationOptions(
-            _load(model, runtime, device, dtype),
+            partial(_load, model, runtime, device, dtype, processes.index == 0),
+            stems,
             *(stem, format, subtype, batch_size, overwrite, debug, audio_stream, strict),
         )
         if STANDARD_INPUT in inputs:
@@ -138,10 +144,13 @@ def export(
         raise typer.Exit(FAILED) from None
 
 
-def _load(model: str, runtime: str, device: str, dtype: str) -> Separator:
+def _load(model: str, runtime: str, device: str, dtype: str, is_shown: bool) -> Separator:
+    from .batch import CONSOLE
     from .checkpoint import load_separator
 
-    separator, where = load_separator(model, runtime, device, dtype)
+    # The first start after an installation may take many seconds.
+    with CONSOLE.status("loading the model and what computes it ...") if is_shown else nullcontext():
+        separator, where = load_separator(model, runtime, device, dtype)
     separator.checkpoint = model
     if sys.stderr.isatty() or "the GPU cannot" in where:
         print(f"unet-svs: computing with {where}", file=sys.stderr)

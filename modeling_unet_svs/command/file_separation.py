@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -50,22 +51,16 @@ def stem_file(
     """Context manager of a stem's file, which appears under its name at the end; an exception leaves nothing."""
     with ExitStack() as stack:
         with naming_file(output):
-            stack.enter_context(_folder(output.parent))
-            writer = AudioWriter(
-                *(output, info.sampling_rate, info.num_channels),
-                subtype=subtype,
-                tags=tags,
-                layout=info.layout,
-                cover=cover,
-            )
-            stack.enter_context(writer)
+            stack.enter_context(new_folder(output.parent))
+            make = partial(AudioWriter, output, info.sampling_rate, info.num_channels, layout=info.layout)
+            writer = stack.enter_context(make(subtype=subtype, tags=tags, cover=cover))
             # On the outputs' disk, and without a name, so that nothing remains whatever happens.
             copy = stack.enter_context(tempfile.TemporaryFile(dir=output.parent)) if may_be_scaled else None
         yield StemFile(writer, copy)
 
 
 @contextmanager
-def _folder(folder: Path) -> Iterator[None]:
+def new_folder(folder: Path) -> Iterator[None]:
     """Makes a folder; after an exception, removes what it made."""
     made = [missing for missing in (folder, *folder.parents) if not missing.exists()]
     folder.mkdir(parents=True, exist_ok=True)

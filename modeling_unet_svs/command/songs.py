@@ -83,6 +83,7 @@ class BatchSong:
     error: str | None = None
     seconds: float | None = None
     num_samples: int | None = None
+    duration: float | None = None
 
     def fail(self, error: Exception) -> None:
         """Notes why the song failed."""
@@ -127,6 +128,9 @@ def list_songs(
     for path, folder in found:
         song = BatchSong(str(path))
         songs.append(song)
+        if not os.path.exists(path):
+            song.fail(AudioFileError(path, "no such file."))
+            continue
         if folder in first:  # such as song.wav beside song.mp3
             folder = folder.with_name(safe_name(path.name))
         if folder is None:

@@ -15,18 +15,9 @@ SOFTWARE = f"unet-svs {__version__}"
 # padding, the container, the recording's identity.
 UNTRUE = (
     *("replaygain", "r128", "itun", "mp3gain", "loudness", "dynamicrange", "albumdynamicrange", "peak", "gapless"),
-    *(
-        "encod",
-        "codinghistory",
-        "majorbrand",
-        "minorversion",
-        "compatiblebrands",
-        "creationtime",
-        "tlen",
-        "accuraterip",
-    ),
+    *("encod", "codinghistory", "majorbrand", "minorversion", "compatiblebrands", "creationtime", "tlen"),
     *("isrc", "tsrc", "musicbrainz", "acoustid", "umid", "barcode", "upc", "asin", "discid", "cddb", "discogs", "mcn"),
-    *("fingerprint", "md5", "waveformatextensiblechannelmask", "software"),
+    *("accuraterip", "fingerprint", "md5", "waveformatextensiblechannelmask", "software"),
 )
 # Bytes at the beginning, in the middle and at the end of a file that tell it from others of its size.
 SAMPLED_BYTES = 1 << 16
@@ -56,13 +47,8 @@ def stem_tags(source_tags: Mapping[str, str], stem: str, checkpoint: str, source
     title = tags.get("title", "")
     tags["title"] = f"{title} ({stem})" if title else stem
     tags["encoded_by"] = SOFTWARE
-    name = (
-        "default"
-        if checkpoint == DEFAULT_CHECKPOINT
-        else Path(checkpoint).name
-        if os.path.isdir(checkpoint)
-        else checkpoint
-    )
+    name = "default" if checkpoint == DEFAULT_CHECKPOINT else checkpoint
+    name = Path(name).name if os.path.isdir(name) else name
     mark = f"[{stem} by {SOFTWARE}, checkpoint {re.sub(r'[][]', '_', name) or 'unknown'}, source {source}]"
     # First, since some readers cut long comments.
     tags["comment"] = f"{mark} {MARK.sub('', tags.get('comment', ''))}".strip()
