@@ -1,6 +1,7 @@
 """Training that starts from a checkpoint."""
 
 import re
+import shutil
 
 import torch
 
@@ -11,6 +12,7 @@ from train.arguments import parse_arguments, read_recipe
 from train.trainer import initial_model
 
 from .conftest import small_config
+from .data_sets import TRAIN_SONGS, make_song_folders
 from .small_training import arguments, refused, train_here, trained, weights_of, write_recipe
 
 
@@ -98,6 +100,24 @@ def test_a_checkpoint_and_songs_are_all_that_has_to_be_said(checkpoint, model):
     assert parse_arguments([*given, "--loss", "log_mse"])[0].loss == "log_mse"
     assert config.to_diff_dict()["hidden_sizes"] == list(model.config.hidden_sizes)
     assert training.output_dir == "runs/unet-svs"
+
+
+def test_a_single_song_is_trained_on_and_the_log_says_that_nothing_validates(training_root, checkpoint, capsys):
+    songs = make_song_folders(training_root / "alone")
+    for song in TRAIN_SONGS[1:]:
+        shutil.rmtree(songs / song)
+    given = (
+        "--stems_dir",
+        songs,
+        "--output_dir",
+        training_root / "alone tuned",
+        "--cache_dir",
+        training_root / "cache",
+    )
+    steps = ("--max_train_steps", 2, "--train_batch_size", 2, "--report_to", "none")
+    assert train_here("--model_name_or_path", checkpoint, *given, *steps) == 0
+    assert "no songs validate: no model is kept as best, and nothing stops" in capsys.readouterr().out
+    assert not (training_root / "alone tuned" / "best").exists()
 
 
 def test_tuning_has_a_recipe_of_its_own_unless_one_is_named(checkpoint):

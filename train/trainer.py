@@ -80,6 +80,8 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
         with nullcontext() if run.full_precision else accelerator.autocast():
             return validate(average.module, validation_songs, accelerator)
 
+    if not validation_songs:
+        accelerator.print("no songs validate: no model is kept as best, and nothing stops the run early.")
     splits = {"train": train_songs, "validation": validation_songs}
     data = {split: describe_songs(songs, config.sampling_rate) for split, songs in splits.items()}
     if training.dry_run:
