@@ -154,6 +154,14 @@ def test_a_packaged_checkpoint_is_half_as_large_and_loads_in_full_precision(chec
     assert OnnxSeparator(tmp_path / "packaged").config.sampling_rate == model.config.sampling_rate
 
 
+def test_a_packaged_checkpoint_can_separate_longer_patches_with_the_same_weights(checkpoint, model, tmp_path):
+    package_checkpoint(checkpoint, tmp_path / "packaged", num_frames="64")
+    loaded = load_checkpoint(tmp_path / "packaged")
+    assert (loaded.config.num_frames, model.config.num_frames) == (64, 32)
+    assert loaded.config.context_frames == model.config.context_frames
+    assert weights_of(tmp_path / "packaged").keys() == model.state_dict().keys()
+
+
 def test_what_a_run_logs_can_be_seen_and_heard(training_root):
     folder = trained(training_root, "logged", "--logging_steps", "2", "--report_to", "all")
     (file,) = (folder / "logs" / "train").glob("events.out.tfevents*")
