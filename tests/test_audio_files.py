@@ -4,6 +4,7 @@ import math
 import os
 import pickle
 import sys
+from contextlib import suppress
 
 import av
 import numpy as np
@@ -211,6 +212,17 @@ def test_what_is_shorter_than_its_header_says_is_an_error(folder, sound_files, k
     path.write_bytes(whole[: len(whole) // 3])
     with pytest.raises(AudioFileError, match="truncated|damaged|cannot be decoded"):
         read_audio(path)
+
+
+def test_the_first_bytes_of_a_file_are_refused_or_read_in_part(folder, sound_files):
+    path, read = folder / "begun", set()
+    for kind, wholes in sound_files.items():
+        for length in range(1, 150, 7):
+            path.write_bytes(wholes[0][:length])
+            with suppress(AudioFileError):
+                read_audio(path)
+                read.add(kind)
+    assert not read & {*SAYS_ITS_LENGTH}
 
 
 BAD_FILES = {"missing.wav": "no such file", "folder": "folder", "empty.wav": "empty", "zero.wav": "no samples"}

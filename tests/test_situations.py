@@ -3,7 +3,6 @@
 import io
 import re
 import struct
-from fractions import Fraction
 
 import av
 import numpy as np
@@ -15,7 +14,7 @@ from modeling_unet_svs.command.file_separation import separate_file
 from modeling_unet_svs.command.stem_tags import cover_of, fingerprint, is_stem_of, stem_tags
 
 from .conftest import noise, write_song
-from .fuzz.seeds import encoded
+from .fuzz.seeds import encoded, make_picture
 
 RATE = 16_000
 UNTRUE = ("REPLAYGAIN_TRACK_GAIN", "R128_TRACK_GAIN", "iTunSMPB", "iTunNORM", "ISRC", "MusicBrainz Track Id")
@@ -180,17 +179,10 @@ def test_a_rate_that_a_format_does_not_hold_is_said(tmp_path, model):
     assert [read(stem)[0].shape for stem in stems.values()] == [(2, 48_000)] * 2
 
 
-@pytest.fixture
-def picture() -> bytes:
-    """A PNG."""
-    codec = av.CodecContext.create("png", "w")
-    codec.width, codec.height, codec.pix_fmt, codec.time_base = 40, 30, "rgb24", Fraction(1, 25)
-    return b"".join(bytes(packet) for packet in [*codec.encode(av.VideoFrame(40, 30, "rgb24")), *codec.encode(None)])
-
-
 @pytest.mark.skipif(not hasattr(av.stream, "Disposition"), reason="this version of PyAV knows no cover art")
 @pytest.mark.parametrize("format", ["flac", "mp3", "m4a"])
-def test_cover_art_is_kept_where_a_format_holds_it_and_costs_no_stem(tmp_path, model, picture, format):
+def test_cover_art_is_kept_where_a_format_holds_it_and_costs_no_stem(tmp_path, model, format):
+    picture = make_picture()
     song = write_song(tmp_path / f"song.{format}", noise(2, RATE), RATE, cover=picture)
     (tmp_path / "broken").mkdir()
     broken = tmp_path / "broken" / song.name

@@ -234,6 +234,7 @@ def separate_standard_input(options: SeparationOptions) -> None:
     """Reads a song of any format from standard input to its end, and writes a stem to standard output."""
     is_unknown = options.stem not in options.stems
     refuse_if(is_unknown, f"--stem {options.stem}: standard output takes one of {', '.join(options.stems)}.")
+    options.model  # noqa: B018 -- loaded while the song is on its way
     with tempfile.TemporaryDirectory(prefix="unet-svs-") as folder:
         song, output = Path(folder, "song"), Path(folder, f"stem.{options.format}")
         with open(song, "wb") as file:

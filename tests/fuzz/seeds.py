@@ -1,6 +1,7 @@
 """Small sound files and model files, to be damaged."""
 
 from collections import defaultdict
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -40,12 +41,21 @@ def make_seeds(folder) -> dict[str, list[bytes]]:
     for kind in ("wav", "flac", "mp3", "m4a"):
         for channels, subtype in ((1, "16"), (2, "24"), (2, "float")):
             song = noise(channels, int(SECONDS * 44_100))
-            path = write_song(folder / f"seed.{kind}", song, subtype=subtype, tags=TAGS)
+            cover = make_picture() if subtype == "24" else None
+            path = write_song(folder / f"seed.{kind}", song, subtype=subtype, tags=TAGS, cover=cover)
             seeds[kind].append(path.read_bytes())
     for kind, (container, codec, rate, sample_format) in MADE_WITH_FFMPEG.items():
         seeds[kind] = [encoded(folder / f"seed.{kind}", container, codec, rate, sample_format)]
     seeds["mp4"] = [encoded(folder / "seed.mp4", "mp4", "aac", 44_100, "fltp", video=True)]
     return seeds
+
+
+def make_picture() -> bytes:
+    """A PNG."""
+    codec = av.CodecContext.create("png", "w")
+    codec.width, codec.height, codec.pix_fmt, codec.time_base = 40, 30, "rgb24", Fraction(1, 25)
+    picture = av.VideoFrame.from_ndarray(np.zeros((30, 40, 3), dtype=np.uint8), format="rgb24")
+    return b"".join(bytes(packet) for packet in [*codec.encode(picture), *codec.encode(None)])
 
 
 def encoded(path, container: str, codec: str, rate: int, sample_format: str, seconds=SECONDS, video=False) -> bytes:
