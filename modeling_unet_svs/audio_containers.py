@@ -116,7 +116,7 @@ def announced_size(file: IO[bytes], actual: int) -> int:
         announced = max((stop for *_, stop in chunks(file, 0, actual, mp4)), default=0)
     elif head.startswith(b"\x1a\x45\xdf\xa3"):
         announced = _matroska_size(head)
-    elif head.startswith(ASF) and (at := head.find(ASF_PROPERTIES)) > 0 and not head[at + 88] & 1:
+    elif head.startswith(ASF) and (at := head.find(ASF_PROPERTIES)) > 0 and not little(head[at + 88 : at + 89]) & 1:
         announced = little(head[at + 40 : at + 48])
     elif (first := _first_mp3_frame(file, head)) is not None:
         announced = _mp3_size(file, first)

@@ -165,7 +165,7 @@ class AudioReader(ExitStack):
         codec = self._stream.codec_context
         is_known = codec is not None and codec.format is not None and codec.sample_rate and codec.channels
         self._refuse_if(not is_known, "has an audio stream that cannot be decoded.")
-        codec.thread_type = "AUTO"
+        codec.thread_type, self._is_lossless = "AUTO", codec.name.startswith(LOSSLESS_CODECS)
         seconds = _seconds(self._stream.duration, self._stream.time_base)
         self._announced = None if seconds is None else round(seconds * codec.sample_rate)
         if seconds is None and self._container.duration is not None:
@@ -197,6 +197,13 @@ class AudioReader(ExitStack):
         self._refuse_if(has_no_such, f"has {len(streams)} audio streams, numbered from 0; not {number}.")
         return number
 
+    def cover(self) -> bytes | None:
+        """The cover art, if there is any; takes a reader of its own, since what is read on the way is lost."""
+        for stream in self._container.streams.video:
+            if _disposition(stream) & ATTACHED_PICTURE:
+                return next((bytes(packet) for packet in self._container.demux(stream)), None)
+        return None
+
     def _note(self, note: str) -> None:
         if note not in self.info.notes:
             self.info.notes.append(note)
@@ -211,8 +218,8 @@ class AudioReader(ExitStack):
         Integers of 24 bits and less are exact.
         """
         wanted = min(BLOCK_SECONDS * self.info.sampling_rate, BLOCK_SAMPLES)
-        # An MP4 says in its edit list where the encoder's padding begins.
-        is_padded = "mov" in self._container.format.name
+        # An MP4 says in its edit list where the encoder's padding begins; lossless codecs have none.
+        is_padded = "mov" in self._container.format.name and not self._is_lossless
         waiting: list[np.ndarray] = []
         num_waiting = self._num_samples = 0
         if self._unended:
@@ -233,14 +240,14 @@ class AudioReader(ExitStack):
 
     def _samples(self) -> Iterator[np.ndarray]:
         """Decoded frames, and silence where the time line has some."""
-        is_lossless, rate = self._stream.codec_context.name.startswith(LOSSLESS_CODECS), self.info.sampling_rate
+        rate = self.info.sampling_rate
         for packet in self._packets():
             try:
                 frames = packet.decode()
             except av.EOFError:
                 break
             except av.FFmpegError:
-                if is_lossless:
+                if self._is_lossless:
                     raise
                 self._line.lose(_seconds(packet.duration, packet.time_base))
                 continue

@@ -6,7 +6,7 @@ from pathlib import Path
 from job import SeparatedSong, SongError
 from mixer import FORMATS
 
-from modeling_unet_svs.audio.writing import AudioWriter, check_format
+from modeling_unet_svs.audio.writing import AudioWriter
 from modeling_unet_svs.audio_reading import AudioFileError, AudioReader
 
 ALL_STEMS = "all"
@@ -33,7 +33,6 @@ def _converted(stem: Path, format: str) -> Path:
         return path
     with AudioReader(stem) as reader:
         info = reader.info
-        check_format(format, info.sampling_rate, info.num_channels)
         writer = AudioWriter(path, info.sampling_rate, info.num_channels, subtype=info.subtype, tags=info.tags)
         with writer:
             for block in reader.blocks():

@@ -100,3 +100,8 @@ def hub_stub(refuses_commits: bool = False) -> Iterator[HubStub]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()
+
+
+def hub_environment(url: str) -> dict[str, str]:
+    """What a process needs to take the stub for the Hub."""
+    return {"HF_ENDPOINT": url, "HF_HUB_OFFLINE": "0", "HF_TOKEN": "hf_nobody", "HF_HUB_DISABLE_XET": "1"}

@@ -59,8 +59,7 @@ def refused(root: Path, output_dir: Path | str, *more: object) -> str:
     """The one line that says why there is no training."""
     with redirect_stderr(StringIO()) as said:
         assert train_here(*arguments(root, output_dir, *more)) == 2
-    # It may stand behind the progress bar.
-    (line,) = re.findall("train: .*", said.getvalue())
+    (line,) = re.findall("^train: .*", said.getvalue(), flags=re.MULTILINE)
     return line
 
 

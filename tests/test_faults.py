@@ -41,7 +41,7 @@ def separate(model, capsys):
     """Separates files in this process; returns how many failed, and what was said."""
 
     def call(inputs: list[Path], output_dir: Path, format: str = "wav") -> tuple[int, list[str]]:
-        failed = separate_all(inputs, output_dir, SeparationOptions(model, format=format))
+        failed = separate_all(inputs, output_dir, SeparationOptions(lambda: model, model.config.stems, format=format))
         return failed, capsys.readouterr().err.strip().splitlines()
 
     return call
@@ -257,8 +257,9 @@ def test_a_file_that_vanishes_after_it_was_found_is_one_line_and_the_others_go_o
         opened(reader, path, *arguments)
 
     monkeypatch.setattr(AudioReader, "__init__", vanish)
-    said = [f"unet-svs: {tmp_path / 'in' / 'b.wav'}: no such file."]
-    assert separate([tmp_path / "in"], tmp_path / "out") == (1, said)
+    failed, (said, last) = separate([tmp_path / "in"], tmp_path / "out")
+    assert (failed, said) == (1, f"unet-svs: {tmp_path / 'in' / 'b.wav'}: no such file.")
+    assert last.endswith("1 failed: b.wav.")
     assert len(files_of(tmp_path / "out")) == 4
 
 
@@ -293,7 +294,16 @@ def test_a_pipe_does_not_hang(separate, tmp_path):
     os.mkfifo(tmp_path / "pipe.wav")
     failed, said = separate([tmp_path / "pipe.wav", Path("/dev/zero")], tmp_path / "out")
     assert failed == 2
-    assert all("is a pipe or a device: a song has to be a file" in line for line in said)
+    assert ["is a pipe or a device: a song has to be a file" in line for line in said] == [True, True, False]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_whose_stems_are_there_does_not_hang(separate, tmp_path):
+    song, stems = write_song(tmp_path / "song.wav", noise(2, RATE)), tmp_path / "out"
+    assert separate([song], stems)[0] == 0
+    song.unlink()
+    os.mkfifo(song)
+    assert "song.wav: left out" in separate([song], stems)[1][0]
 
 
 HANGING = """
@@ -317,7 +327,9 @@ def test_a_decoder_that_hangs_is_one_line_and_the_next_song_goes_on(checkpoint, 
     with separating(checkpoint, *songs, output_dir=tmp_path / "out", program=HANGING) as process:
         _, stderr = process.communicate(timeout=120)
     assert process.returncode == FAILED
-    assert stderr.strip() == f"unet-svs: {songs[0]}: cannot be read: nothing came from it for 1 s."
+    said, last = stderr.strip().splitlines()
+    assert said == f"unet-svs: {songs[0]}: cannot be read: nothing came from it for 1 s."
+    assert last.endswith("1 failed: a.wav.")
     assert files_of(tmp_path / "out") == ["b/accompaniment.wav", "b/vocals.wav"]
 
 

@@ -55,7 +55,7 @@ def test_stems_of_oddly_named_songs_stay_in_the_output_folder(model, tmp_path, c
     before = {*tmp_path.rglob("*")}
     output = tmp_path / "out" / "separated"
     inputs = [songs] if in_a_folder else sorted(songs.iterdir())
-    failed = separate_all(inputs, output, SeparationOptions(model, "vocals"))
+    failed = separate_all(inputs, output, SeparationOptions(lambda: model, model.config.stems, "vocals"))
     said = capsys.readouterr()
     written = [path for path in {*tmp_path.rglob("*")} - before if path.is_file()]
     assert all(path.is_relative_to(output) and len(path.relative_to(output).parts) >= 2 for path in written)
@@ -69,7 +69,7 @@ def test_stems_of_oddly_named_songs_stay_in_the_output_folder(model, tmp_path, c
 
 def test_a_name_that_is_too_long_or_no_name_is_one_line(model, tmp_path, capsys):
     inputs = [Path("x" * 300), Path("a/" * 3000), Path("no\nsuch\x1b[31m.wav"), Path("\udcff.wav")]
-    assert separate_all(inputs, tmp_path / "out", SeparationOptions(model, "vocals")) == 4
+    assert separate_all(inputs, tmp_path / "out", SeparationOptions(lambda: model, model.config.stems, "vocals")) == 4
     *lines, last = capsys.readouterr().err.strip().splitlines()
     assert "0 of 4 done" in last and "\x1b" not in last
     assert [line.endswith(": no such file.") and "\x1b" not in line for line in lines] == [True] * 4

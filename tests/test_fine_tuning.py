@@ -1,15 +1,18 @@
 """Training that starts from a checkpoint."""
 
 import re
+import shutil
 
 import torch
 
 from modeling_unet_svs import UNetSVSConfig
 from modeling_unet_svs.command.torch_runtime import load_checkpoint
-from train.arguments import parse_arguments
+from train import trainer
+from train.arguments import parse_arguments, read_recipe
 from train.trainer import initial_model
 
 from .conftest import small_config
+from .data_sets import TRAIN_SONGS, make_song_folders
 from .small_training import arguments, refused, train_here, trained, weights_of, write_recipe
 
 
@@ -72,16 +75,23 @@ def test_the_weights_of_the_finished_run_are_complete(training_root, checkpoint)
     assert any(not torch.equal(before[name], after[name]) for name in before)
 
 
-def test_the_best_is_never_worse_than_the_start(training_root, checkpoint, capsys):
-    """At a learning rate that ruins the weights."""
+def test_the_best_is_never_worse_than_the_start(training_root, checkpoint, capsys, monkeypatch):
+    """At a learning rate that ruins the weights; it is what is uploaded, with a card of its own."""
+    uploaded = []
+    monkeypatch.setattr(trainer, "publish", lambda *given: uploaded.append(given))
     given = ("--model_name_or_path", checkpoint, "--learning_rate", "3", "--ema_decay", "0", "--validation_steps", "2")
-    tuned = trained(training_root, "ruined", *given)
+    pushed = ("--push_to_hub", "--hub_model_id", "somebody/ruined")
+    tuned = trained(training_root, "ruined", *given, *pushed)
     said = capsys.readouterr()
     steps = {int(step): float(sdr) for step, sdr in re.findall(r"step (\d+): .*validation_sdr ([-.\d]+)", said.out)}
     assert [*steps] == [0, 2, 4]
     assert max(steps, key=steps.get) == 0
     assert f"no validation was better than the start ({steps[0]:.2f} dB), kept in {tuned / 'best'}: " in said.out
     torch.testing.assert_close(weights_of(checkpoint), weights_of(tuned / "best"))
+    assert uploaded == [(tuned / "best", "somebody/ruined")]
+    card = (tuned / "best" / "README.md").read_text()
+    assert "# ruined" in card
+    assert f"| validation_sdr | {steps[0]:.2f} |" in card
 
 
 def test_a_checkpoint_and_songs_are_all_that_has_to_be_said(checkpoint, model):
@@ -90,3 +100,42 @@ def test_a_checkpoint_and_songs_are_all_that_has_to_be_said(checkpoint, model):
     assert parse_arguments([*given, "--loss", "log_mse"])[0].loss == "log_mse"
     assert config.to_diff_dict()["hidden_sizes"] == list(model.config.hidden_sizes)
     assert training.output_dir == "runs/unet-svs"
+
+
+def test_a_single_song_is_trained_on_and_the_log_says_that_nothing_validates(training_root, checkpoint, capsys):
+    songs = make_song_folders(training_root / "alone")
+    for song in TRAIN_SONGS[1:]:
+        shutil.rmtree(songs / song)
+    given = (
+        "--stems_dir",
+        songs,
+        "--output_dir",
+        training_root / "alone tuned",
+        "--cache_dir",
+        training_root / "cache",
+    )
+    steps = ("--max_train_steps", 2, "--train_batch_size", 2, "--report_to", "none")
+    assert train_here("--model_name_or_path", checkpoint, *given, *steps) == 0
+    assert "no songs validate: no model is kept as best, and nothing stops" in capsys.readouterr().out
+    assert not (training_root / "alone tuned" / "best").exists()
+
+
+def test_tuning_has_a_recipe_of_its_own_unless_one_is_named(checkpoint):
+    """Gentler and shorter than a training, and it ends by itself; the shape is the checkpoint's."""
+    given = ["--model_name_or_path", str(checkpoint), "--musdb_dir", "x"]
+    config, tuning, _ = parse_arguments(given)
+    named, _, _ = parse_arguments([*given, "--recipe", "finetune"])
+    assert named == config
+    usual = read_recipe("full_band")["training"]
+    assert tuning.learning_rate < usual["learning_rate"] / 4
+    assert tuning.max_train_steps < usual["max_train_steps"] / 4
+    assert tuning.early_stopping_patience * tuning.validation_steps < tuning.max_train_steps
+    config, training, _ = parse_arguments([*given, "--recipe", "paper"])
+    assert (config.sampling_rate, training.early_stopping_patience) == (8192, None)
+
+
+def test_the_recipe_for_tuning_needs_a_start(training_root):
+    said = refused(training_root, "not tuned", "--recipe", "finetune")
+    assert said == (
+        "train: --recipe finetune has no model of its own: give the checkpoint to tune as --model_name_or_path."
+    )

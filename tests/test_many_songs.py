@@ -39,7 +39,12 @@ def separate(here, model):
     """Separates in this process, as the command does without a launcher, and returns the report."""
 
     def call(*inputs: str, output_dir: str = "separated") -> list[dict]:
-        failed = separate_all(map(Path, inputs), Path(output_dir), SeparationOptions(model), Path("report.jsonl"))
+        failed = separate_all(
+            map(Path, inputs),
+            Path(output_dir),
+            SeparationOptions(lambda: model, model.config.stems),
+            Path("report.jsonl"),
+        )
         songs = read_report("report.jsonl")
         assert failed == statuses(songs).count("failed")
         return songs
@@ -64,7 +69,10 @@ def test_two_processes_do_each_song_once_and_report_what_one_process_does(separa
     expected = [(song, "done", NUM_SAMPLES) for song in SONGS] + [(BROKEN, "failed", None)]
     assert [(song["input"], song["status"], song["num_samples"]) for song in songs] == expected
     assert songs[-1]["error"].startswith(f"{BROKEN}: is not an audio file")
-    assert re.search(r"4 of 5 done in .* s by 2 processes, 1 failed: broken.wav \(see two.jsonl\)[.]", done.stderr)
+    assert re.search(
+        r"4 of 5 done in .* s by 2 processes \([\d.]+ times real time\), 1 failed: broken.wav \(see two.jsonl\)[.]",
+        done.stderr,
+    )
     assert sorted(done.stdout.split()) == sorted(path for song in songs[:-1] for path in song["outputs"])
 
     alone = separate("music", output_dir="one")
@@ -94,12 +102,17 @@ def test_what_a_killed_process_has_not_finished_is_done_at_the_next_start(separa
         assert np.abs(sum(stems) - read_audio(song["input"])[0]).max() <= 2.0**-14
 
 
-def test_only_the_stems_that_are_missing_are_made(separate):
+def test_only_the_stems_that_are_missing_are_made(separate, capsys):
     separate("music")
     vocals, accompaniment = (Path(f"separated/album/0/{stem}.wav") for stem in ("vocals", "accompaniment"))
     expected, made = accompaniment.read_bytes(), vocals.stat().st_mtime_ns
     accompaniment.unlink()
-    assert statuses(separate("music")) == ["done", *["skipped"] * (NUM_SONGS - 1), "failed"]
+    capsys.readouterr()
+    songs = separate("music")
+    assert statuses(songs) == ["done", *["skipped"] * (NUM_SONGS - 1), "failed"]
+    assert songs[0]["duration"] == round(NUM_SAMPLES / 44_100, 3)
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert re.search(r"1 of 5 done in [\d.]+ s \([\d.]+ times real time\), 3 done before, 1 failed: broken.wav ", last)
     assert (vocals.stat().st_mtime_ns, accompaniment.read_bytes()) == (made, expected)
 
 
@@ -129,7 +142,9 @@ def test_a_report_that_cannot_be_written_is_told_before_any_work(separate, monke
     monkeypatch.setattr(batch_separation, "separate_file", None)
     for report, said in ((Path(BROKEN, "report.jsonl"), "--report .*broken.wav"), (Path("music"), "--report music")):
         with pytest.raises(ValueError, match=said):
-            separate_all([Path("music")], Path("separated"), SeparationOptions(model), report)
+            separate_all(
+                [Path("music")], Path("separated"), SeparationOptions(lambda: model, model.config.stems), report
+            )
 
 
 def test_a_full_gpu_gets_smaller_batches_and_then_the_cpu():

@@ -63,7 +63,7 @@ def peaks(tmp_path_factory) -> dict[tuple[str, str], int]:
     done = run(sys.executable, "-c", CHILD, folder, folder / "model", json.dumps(CONVERSIONS))
     for before, after in CONVERSIONS:
         with av.open(str(folder / f"stem of long {before}.{after}")) as container:
-            assert container.duration / av.time_base == pytest.approx(SECONDS * REPEATS, abs=10)
+            assert container.duration / av.time_base == pytest.approx(SECONDS * REPEATS, abs=30)  # with padding
     return {(length, format): peak for length, format, peak in map(json.loads, done.stdout.splitlines())}
 
 

@@ -15,14 +15,10 @@ from train.data.mixing import MixingArguments
 from train.publishing.card import write_run_card
 
 from .conftest import run, small_config
-from .hub_stub import hub_stub
+from .hub_stub import hub_environment, hub_stub
 from .small_training import arguments, weights_of
 
 HUB_ID = "somebody/model"
-
-
-def hub_environment(url: str) -> dict[str, str]:
-    return {"HF_ENDPOINT": url, "HF_HUB_OFFLINE": "0", "HF_TOKEN": "hf_nobody", "HF_HUB_DISABLE_XET": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +58,7 @@ def test_it_goes_up_in_one_commit_with_all_that_a_stranger_needs(refused):
         assert commit[f"onnx/{name}"] == (output_dir / "onnx" / name).read_bytes()
     assert json.loads(commit["config.json"])["model_type"] == "unet_svs"
     assert all(part in commit["README.md"].decode() for part in ("validation_sdr", "small.json"))
-    assert not [path for path in commit if path.startswith(("checkpoint-", "logs", "best"))]
+    assert not [path for path in commit if path.startswith(("checkpoint-", "logs", "best", "run.json"))]
 
 
 PUSHING = """
@@ -102,7 +98,7 @@ def test_a_tuned_model_carries_the_data_and_the_terms_of_its_start(tmp_path):
     write_run_card(tmp_path, small_config(), training, MixingArguments(), {})
     card, base = ModelCard.load(tmp_path / "README.md"), ModelCard.load(f"{DEFAULT_CHECKPOINT}/README.md").data
     assert card.data.base_model.startswith("unet-svs")
-    assert card.data.datasets == ["songs", *base.datasets]
+    assert card.data.datasets == [*dict.fromkeys(["songs", *base.datasets])]
     assert (card.data.license, card.data.license_name) == ("other", base.license_name)
     assert "bound by the same terms:\nnon-commercial" in card.text
     nameless = TrainingArguments(stems_dir="songs", output_dir=str(tmp_path), model_name_or_path=str(tmp_path))

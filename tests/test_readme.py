@@ -20,14 +20,17 @@ from modeling_unet_svs.onnx.export import export_onnx
 
 from .conftest import ROOT, noise, run, write_song
 from .data_sets import make_mir1k, make_musdb18, make_song_folders, write_parquet
+from .hub_stub import hub_environment, hub_stub
 from .speech_models import make_wavlm, make_whisper
 
 README = (ROOT / "README.md").read_text()
+WORKED_EXAMPLE = ROOT / "docs" / "finetuning.md"
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # What .ci/run does, or pip, is no test of this program. The page, which runs until it is stopped, and many processes
 # have their own.
 ELSEWHERE = ("pip install ", "python space/app.py", "torchrun --nproc_per_node")
 NUM_SAMPLES = 50_000
+QUICKLY = ("launch --quiet train", "launch --quiet train --max_train_steps 2 --train_batch_size 1")
 
 
 def blocks(language: str, document: Path) -> list[str]:
@@ -38,6 +41,7 @@ def commands() -> list[str]:
     lines = [
         line.split("  #")[0].split(" # ")[0].strip().removeprefix("pip install . && ")
         for document in DOCUMENTS
+        if document != WORKED_EXAMPLE
         for block in blocks("bash", document)
         for line in block.splitlines()
     ]
@@ -78,9 +82,11 @@ def test_every_command_works(folder, monkeypatch):
     places = {f"--{kind}_dir DIR": f"--{kind}_dir {folder / name}" for kind, name in data.items()}
     places |= {
         "--model checkpoints/": f"--model {ROOT}/checkpoints/",
-        "runs/": f"{folder}/runs/",
         "--output results": f"--output {folder}/results",
-        "launch train": "launch train --max_train_steps 2 --train_batch_size 1",
+        # Ours stays as it is.
+        "voices modeling_unet_svs/checkpoint": f"voices {folder}/packaged",
+        "runs/": f"{folder}/runs/",
+        QUICKLY[0]: QUICKLY[1],
     }
     for command in commands():
         line = command
@@ -91,6 +97,30 @@ def test_every_command_works(folder, monkeypatch):
     stems = ("separated/song/vocals.wav", "separated/song/accompaniment.flac", "stems/album/two/vocals.wav")
     for stem in (*stems, "vocals.wav"):
         assert read_audio(folder / stem)[0].shape == (2, NUM_SAMPLES)
+
+
+def test_the_worked_example_works(tmp_path, monkeypatch):
+    """All its commands in order, from folders of recordings to a Hub, with a training of two steps."""
+    for name in ("one", "two", "three"):
+        write_song(tmp_path / f"recordings/{name}-voice.wav", noise(1, NUM_SAMPLES, seed=len(name)))
+        write_song(tmp_path / f"recordings/{name}-music.wav", noise(2, NUM_SAMPLES, seed=len(name) + 9))
+    write_song(tmp_path / "concert.mp3", noise(2, NUM_SAMPLES))
+    for code in ("modeling_unet_svs", "train"):
+        (tmp_path / code).symlink_to(ROOT / code)
+    with hub_stub() as hub:
+        for block in blocks("bash", WORKED_EXAMPLE):
+            if block.startswith("unet-svs"):
+                assert [works(line, tmp_path, monkeypatch) for line in block.splitlines()] == [None, None]
+            else:
+                run("bash", "-ec", block.replace(*QUICKLY), cwd=tmp_path, env=hub_environment(hub.url))
+    assert (tmp_path / "runs/mine/dry_run/01 vocals.wav").is_file()
+    for moment in ("before", "after"):
+        results = json.loads((tmp_path / f"{moment}.json").read_text())
+        assert [*results["songs"]] == ["three"]
+        assert (tmp_path / moment / "concert/vocals.wav").is_file()
+    (commit,) = hub.commits
+    assert commit["model.safetensors"] == (tmp_path / "runs/mine/best/model.safetensors").read_bytes()
+    assert "It started from the weights of unet-svs" in commit["README.md"].decode()
 
 
 def snippets(document: str, **names: object) -> dict[str, object]:

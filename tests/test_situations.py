@@ -8,12 +8,13 @@ import av
 import numpy as np
 import pytest
 
+from modeling_unet_svs.audio.writing import FORMATS
 from modeling_unet_svs.audio_reading import AudioFileError, AudioReader, read_audio
 from modeling_unet_svs.command.file_separation import separate_file
-from modeling_unet_svs.command.stem_tags import fingerprint, is_stem_of, stem_tags
+from modeling_unet_svs.command.stem_tags import cover_of, fingerprint, is_stem_of, stem_tags
 
 from .conftest import noise, write_song
-from .fuzz.seeds import encoded
+from .fuzz.seeds import encoded, make_picture
 
 RATE = 16_000
 UNTRUE = ("REPLAYGAIN_TRACK_GAIN", "R128_TRACK_GAIN", "iTunSMPB", "iTunNORM", "ISRC", "MusicBrainz Track Id")
@@ -31,7 +32,7 @@ def test_tags_of_a_stem_are_those_that_are_true_of_it():
     assert again["comment"].count("[") == 1 and "0123" not in again["comment"]
 
 
-@pytest.mark.parametrize("format", ["wav", "flac", "mp3", "m4a", "ogg"])
+@pytest.mark.parametrize("format", FORMATS)
 def test_a_stem_says_which_file_it_was_made_from(model, tmp_path, format):
     song = write_song(tmp_path / f"song.{format}", noise(1, RATE), RATE, tags={"title": "One", "comment": "x" * 5000})
     other = write_song(tmp_path / f"other.{format}", noise(1, RATE, seed=1), RATE, tags={"title": "One"})
@@ -99,6 +100,14 @@ def test_a_short_or_missing_length_in_a_header_cuts_no_music(tmp_path, m4a):
         read(content[: len(content) // 2])
 
 
+def test_a_lossless_codec_has_no_padding_that_a_header_could_trim(tmp_path):
+    content = bytearray(encoded(tmp_path / "song.m4a", "ipod", "alac", 44_100, "s16p", seconds=0.25))
+    at = content.index(b"mdhd") + 4 + 16
+    content[at : at + 4] = (5_000).to_bytes(4, "big")
+    samples, _ = read(bytes(content))
+    assert samples.shape == (2, 11_025)
+
+
 def test_lost_pages_are_silence_that_is_said_or_an_error(tmp_path):
     encoded(tmp_path / "song.ogg", "ogg", "vorbis", 44_100, "fltp", seconds=5)
     content = (tmp_path / "song.ogg").read_bytes()
@@ -160,3 +169,58 @@ def test_a_layout_that_a_format_does_not_know_is_said(tmp_path, model):
     song, said = write_song(tmp_path / "song.wav", noise(4, RATE), RATE, layout="4.0"), []
     separate_file(model, song, {"vocals": tmp_path / "vocals.ogg"}, say=said.append)
     assert said == ["has the channels 4.0, which ogg cannot say: stems have quad."]
+
+
+def test_a_rate_that_a_format_does_not_hold_is_said(tmp_path, model):
+    song, said = write_song(tmp_path / "song.wav", noise(2, 44_100)), []
+    stems = {name: tmp_path / f"{name}.opus" for name in ("vocals", "accompaniment")}
+    separate_file(model, song, stems, say=said.append)
+    assert said == ["has 44100 Hz, which opus cannot hold: stems have 48000 Hz."]
+    assert [read(stem)[0].shape for stem in stems.values()] == [(2, 48_000)] * 2
+
+
+@pytest.mark.skipif(not hasattr(av.stream, "Disposition"), reason="this version of PyAV knows no cover art")
+@pytest.mark.parametrize("format", ["flac", "mp3", "m4a"])
+def test_cover_art_is_kept_where_a_format_holds_it_and_costs_no_stem(tmp_path, model, format):
+    picture = make_picture()
+    song = write_song(tmp_path / f"song.{format}", noise(2, RATE), RATE, cover=picture)
+    (tmp_path / "broken").mkdir()
+    broken = tmp_path / "broken" / song.name
+    broken.write_bytes(song.read_bytes().replace(picture[:100], bytes(100)))
+    for path in (song, broken):
+        for ending in FORMATS:
+            stem = tmp_path / f"vocals.{ending}"
+            separate_file(model, path, {"vocals": stem})
+            holds_it = path == song and ending in ("flac", "mp3", "m4a")
+            assert cover_of(stem) == (picture if holds_it else None)
+            assert read(stem)[0].shape[1] == (3 * RATE if ending == "opus" else RATE)
+
+
+def test_a_broadcast_waves_time_reference_goes_into_its_stems(tmp_path, model):
+    tags = {"time_reference": "158760000", "coding_history": "secret"}
+    song = write_song(tmp_path / "song.wav", noise(2, RATE), RATE, tags=tags)
+    at = song.read_bytes().index(b"bext") + 8
+    stems = {name: tmp_path / f"{name}.wav" for name in ("vocals", "accompaniment")}
+    separate_file(model, song, stems)
+    for stem in stems.values():
+        content, where = stem.read_bytes(), slice(at + 338, at + 346)  # by EBU Tech 3285
+        assert int.from_bytes(content[where], "little") == 158_760_000
+        assert b"secret" not in content and is_stem_of(stem, fingerprint(song))
+    separate_file(model, song, {"vocals": tmp_path / "vocals.opus"})
+    assert "time_reference" not in read(tmp_path / "vocals.opus")[1].tags
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("subtype", ["16", None])
+def test_a_sample_that_is_no_number_is_told_with_the_file_and_the_time(tmp_path, model, value, subtype):
+    samples = noise(2, 3 * RATE)
+    samples[0, 0] = 0.123456789
+    song = write_song(tmp_path / "song.wav", samples, RATE, subtype="float")
+    content, (mark,) = song.read_bytes(), struct.unpack("4s", struct.pack("<f", 0.123456789))
+    at = content.index(mark) + 8 * (2 * RATE + 400)  # 8 bytes are a sample of both channels
+    song.write_bytes(content[:at] + struct.pack("<f", value) + content[at + 4 :])
+    with pytest.raises(
+        AudioFileError, match=r"song.wav: has a sample that is NaN or infinite at 2.025 s \(number 32400"
+    ):
+        separate_file(model, song, {"vocals": tmp_path / "out" / "vocals.wav"}, subtype=subtype)
+    assert not (tmp_path / "out").exists()

@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 import modeling_unet_svs
+from modeling_unet_svs.command.stem_tags import fingerprint, stem_tags
 
-from .conftest import noise, run, write_song
+from .conftest import ROOT, noise, run, write_song
+
+HERE = {"PYTHONPATH": str(ROOT)}
 
 # A process in which what is heavy cannot be imported, as where it is not installed.
 WITHOUT = "import sys; sys.modules.update(torch=None, transformers=None)\n"
@@ -28,7 +31,7 @@ except SystemExit as done:
     assert not done.code, done.code
 assert not {"transformers", "torch._dynamo", "torch.distributed.tensor", "scipy"} & {*sys.modules}
 ours = [name for name in sys.modules if name.startswith("modeling_unet_svs")]
-assert len(ours) <= 20, ours
+assert len(ours) <= 22, ours
 """
 NO_TORCH = 'assert "torch" not in sys.modules and "accelerate" not in sys.modules'
 LOADING_ALONE = """
@@ -54,6 +57,26 @@ def test_onnx_runtime_separates_without_torch_where_that_is_installed(tmp_path):
     code = SEPARATING.replace('"--output-dir"', '"--runtime", "onnx", "--output-dir"') + NO_TORCH
     python(code, write_song(tmp_path / "song.mp3", noise(2, 44_100)), tmp_path / "stems")
     assert (tmp_path / "stems" / "song" / "vocals.wav").is_file()
+
+
+def test_what_is_wrong_or_done_is_said_before_torch_or_onnxruntime_is_imported(tmp_path):
+    song, stem = write_song(tmp_path / "song.mp3", noise(2, 9_000)), tmp_path / "out" / "song" / "vocals.wav"
+    tags = stem_tags({}, "vocals", modeling_unet_svs.DEFAULT_CHECKPOINT, fingerprint(song))
+    write_song(stem, noise(2, 9_000), tags=tags)
+    for exits, said, arguments in (
+        (1, "nowhere.mp3: no such file.", ["nowhere.mp3"]),
+        (1, "empty: has no audio files in it.", ["empty", "nowhere.mp3"]),
+        (2, "--stem drums: use one of vocals", [song, "--stem", "drums"]),
+        (2, "--stem all: standard output takes one of", ["-"]),
+        (2, f"--output-dir {song}/out cannot be made", [song, "--output-dir", song / "out"]),
+        (2, f"--report {tmp_path} is a folder", [song, "--report", tmp_path]),
+        (2, "model nowhere: ", [song, "--model", "nowhere"]),
+        (0, "unet-svs: 1 of 1 done before.", [song, "--stem", "vocals", "--output-dir", tmp_path / "out"]),
+    ):
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        code = f"{WITHOUT}sys.modules['onnxruntime'] = None\nfrom modeling_unet_svs.command.cli import main\nmain()"
+        done = run(sys.executable, "-c", code, "separate", *arguments, exits=exits, cwd=tmp_path, env=HERE)
+        assert said in done.stderr and "Traceback" not in done.stderr, done.stderr
 
 
 def test_transformers_can_be_imported_where_torch_is_not_installed():

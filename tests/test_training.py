@@ -6,6 +6,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.tensorboard import SummaryWriter
+from tqdm.auto import tqdm
 from train.package_checkpoint import package_checkpoint
 
 from modeling_unet_svs import UNetSVSConfig, UNetSVSModel
@@ -31,6 +32,14 @@ def test_it_is_launched_by_accelerate(training_root, launch):
     assert all((output_dir / name).exists() for name in files)
 
 
+def test_an_error_is_its_one_line_under_the_launcher_too(training_root):
+    alone = ("--num_processes", "1", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no")
+    alone += ("--num_cpu_threads_per_process", "1")  # with these, there is no notice of the launcher's defaults
+    given = arguments(training_root, "unlaunched", "--musdb_dir", "nowhere")
+    done = run("accelerate", "launch", "--quiet", "--cpu", *alone, "train", *given, exits=1)
+    assert re.fullmatch("train: no songs of MUSDB18's train split in nowhere.*\n", done.stderr)
+
+
 def test_the_averaged_weights_are_those_that_are_saved(training_root):
     folder = trained(training_root, "averaged", "--ema_decay", "0.0")
     last = weights_of(folder / "checkpoint-4")
@@ -43,7 +52,7 @@ def test_the_averaged_weights_are_those_that_are_saved(training_root):
         (["--musdb_dir", "nowhere"], "no songs of MUSDB18's train split in nowhere"),
         (
             ["--recipe", "x"],
-            "--recipe 'x' is neither a file nor one of full_band, full_band_finish, full",
+            "--recipe 'x' is neither a file nor one of finetune, full_band, full_band_finish, full",
         ),
         (["--resume_from_checkpoint", "nowhere"], "--resume_from_checkpoint nowhere is no folder"),
         (["--push_to_hub"], "--push_to_hub needs --hub_model_id USER/NAME."),
@@ -57,6 +66,16 @@ def test_what_cannot_be_trained_is_one_line_before_any_work(training_root, monke
     monkeypatch.setattr(validation, "get_available_trackers", list)
     assert re.search(said, refused(training_root, "cannot be trained", *flags))
     assert not (training_root / "cannot be trained").exists()
+
+
+@pytest.mark.parametrize("during", ["save_checkpoint", "load_songs"])
+def test_an_error_begins_a_line_and_does_not_stand_behind_a_progress_bar(training_root, monkeypatch, during):
+    def fails(*_, **__):
+        bar = tqdm(total=2, disable=during == "save_checkpoint")  # noqa: F841 (held while the error passes)
+        raise ValueError("the disk is full")
+
+    monkeypatch.setattr(trainer, during, fails)
+    assert refused(training_root, f"failed to {during}") == "train: the disk is full"
 
 
 def test_nothing_to_train_on():
@@ -133,6 +152,14 @@ def test_a_packaged_checkpoint_is_half_as_large_and_loads_in_full_precision(chec
     torch.testing.assert_close(model.state_dict(), loaded.state_dict(), rtol=1e-3, atol=1e-5)
     assert {path.name for path in checkpoint.iterdir()} <= {path.name for path in (tmp_path / "packaged").iterdir()}
     assert OnnxSeparator(tmp_path / "packaged").config.sampling_rate == model.config.sampling_rate
+
+
+def test_a_packaged_checkpoint_can_separate_longer_patches_with_the_same_weights(checkpoint, model, tmp_path):
+    package_checkpoint(checkpoint, tmp_path / "packaged", num_frames="64")
+    loaded = load_checkpoint(tmp_path / "packaged")
+    assert (loaded.config.num_frames, model.config.num_frames) == (64, 32)
+    assert loaded.config.context_frames == model.config.context_frames
+    assert weights_of(tmp_path / "packaged").keys() == model.state_dict().keys()
 
 
 def test_what_a_run_logs_can_be_seen_and_heard(training_root):

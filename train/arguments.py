@@ -68,7 +68,8 @@ class DataArguments:
 
 
 RECIPES = Path(__file__).parent / "recipes"
-DEFAULT_RECIPE = "full_band"
+# Without a start and with one.
+DEFAULT_RECIPE, TUNING_RECIPE = "full_band", "finetune"
 
 
 # Flags of things that are counted, of which there must be some.
@@ -82,10 +83,12 @@ class TrainingArguments(DataArguments):
 
     output_dir: str = HfArg(default="runs/unet-svs", help="Folder for the model, its checkpoints and its logs.")
     recipe: str | None = HfArg(
-        default=None, help="Name in train/recipes/, or a path to a JSON file; full_band if not given."
+        default=None,
+        help="Name in train/recipes/, or a path to a JSON file; default: full_band, or finetune if "
+        "--model_name_or_path is given.",
     )
     model_name_or_path: str | None = HfArg(
-        default=None, help="Checkpoint to start from, a folder or Hub id; a given --recipe sets the new architecture."
+        default=None, help="Checkpoint to start from, a folder or Hub id; its shape is kept unless the recipe has one."
     )
     max_train_steps: int = HfArg(default=5000, help="Optimizer steps.")
     train_batch_size: int = HfArg(default=16, help="Examples per step and process.")
@@ -114,6 +117,11 @@ class TrainingArguments(DataArguments):
     checkpoints_total_limit: int = HfArg(default=2, help="Checkpoints to keep; older ones are removed.")
     resume_from_checkpoint: str | None = HfArg(
         default=None, help="A checkpoint's folder, or `latest` for the newest in output_dir, if any."
+    )
+    dry_run: bool = HfArg(
+        default=False,
+        help="Find and decode the songs, write a batch to output_dir/dry_run, measure a few steps and a validation, "
+        "and stop.",
     )
     push_to_hub: bool = HfArg(default=False, help="Upload the trained model, in one commit.")
     hub_model_id: str | None = HfArg(default=None, help="USER/NAME on the Hub, for --push_to_hub.")
@@ -167,7 +175,9 @@ def parse_arguments(
     """Reads the command line, with the recipe's values as defaults."""
     parser = CommandParser((TrainingArguments, MixingArguments, ModelArguments), prog="accelerate launch train")
     given = sys.argv[1:] if arguments is None else [*arguments]
-    recipe = read_recipe(parser.parse_known_args(given)[0].recipe or DEFAULT_RECIPE)
+    chosen = parser.parse_known_args(given)[0]
+    recipe_name = chosen.recipe or (TUNING_RECIPE if chosen.model_name_or_path else DEFAULT_RECIPE)
+    recipe = read_recipe(recipe_name)
     defaults = {**recipe.get("training", {}), **recipe.get("mixing", {})}
     training, mixing, model = parser.parse_args_into_dataclasses(
         [*(f"--{name}={value}" for name, value in defaults.items()), *given]
@@ -175,8 +185,10 @@ def parse_arguments(
     training.check_data()
     is_nameless = training.push_to_hub and not training.hub_model_id
     refuse_if(is_nameless, "--push_to_hub needs --hub_model_id USER/NAME.")
-    values = recipe.get("model", {})
-    if training.model_name_or_path and not training.recipe:
+    values = recipe.get("model")
+    if values is None:
+        start = "give the checkpoint to tune as --model_name_or_path."
+        refuse_if(not training.model_name_or_path, f"--recipe {recipe_name} has no model of its own: {start}")
         values = dataclasses.asdict(load_checkpoint(training.model_name_or_path).config)
     changes = {name: value for name, value in vars(model).items() if value is not None}
     if changes.get("residual") == "none":

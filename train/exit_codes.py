@@ -17,5 +17,7 @@ def run_command(name: str, work: Callable[..., int | None], *words: str) -> int:
     try:
         return work(*(value for value in given if value is not None)) or 0
     except (ValueError, OSError, subprocess.CalledProcessError) as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        return FAILED if isinstance(error, subprocess.CalledProcessError) else USAGE
+        said, code = f"{name}: {error}", FAILED if isinstance(error, subprocess.CalledProcessError) else USAGE
+    # Outside of `except`, which keeps the frames that hold the progress bars: these have ended their lines now.
+    print(said, file=sys.stderr)
+    return code

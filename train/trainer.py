@@ -26,6 +26,7 @@ from .data.loading import load_songs, training_batches
 from .data.mixing import MixingArguments
 from .publishing.card import base_of, write_run_card
 from .publishing.hub import publish
+from .reports import describe_songs, try_out, write_record
 from .validation import available_trackers, log_example, validate
 
 PRECISIONS = {torch.float32: "no", torch.bfloat16: "bf16", torch.float16: "fp16"}
@@ -74,6 +75,21 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
         accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     loader = training_batches(train_songs, training, config, mixing, accelerator, run.step)
 
+    def scored() -> dict[str, float]:
+        """Scores the moving average."""
+        with nullcontext() if run.full_precision else accelerator.autocast():
+            return validate(average.module, validation_songs, accelerator)
+
+    if not validation_songs:
+        accelerator.print("no songs validate: no model is kept as best, and nothing stops the run early.")
+    splits = {"train": train_songs, "validation": validation_songs}
+    data = {split: describe_songs(songs, config.sampling_rate) for split, songs in splits.items()}
+    if training.dry_run:
+        try_out(accelerator, model, optimizer, loader, scored, training, data, run.step)
+        accelerator.end_training()
+        return
+    if accelerator.is_main_process:
+        write_record(accelerator, training, mixing, data, run.step)
     accelerator.init_trackers("train", config={**asdict(training), **asdict(mixing)})
     progress = tqdm(
         total=training.max_train_steps, initial=run.step, disable=not accelerator.is_main_process, mininterval=10
@@ -85,8 +101,7 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
 
     def validated() -> dict[str, float]:
         """Scores the moving average, and keeps it as `best` where it is."""
-        with nullcontext() if run.full_precision else accelerator.autocast():
-            scores = validate(average.module, validation_songs, accelerator)
+        scores = scored()
         accelerator.log(scores, step=run.step)
         if accelerator.is_main_process:
             tqdm.write(f"step {run.step}: " + ", ".join(f"{name} {value:.2f}" for name, value in scores.items()))
@@ -94,6 +109,7 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
         if scores and run.is_best(scores["validation_sdr"]) and accelerator.is_main_process:
             with whole_folder(output_dir / "best") as best:
                 save_model(average.module, best)
+                write_run_card(best, config, training, mixing, scores)
         return scores
 
     if validation_songs and training.model_name_or_path and run.step == 0:
@@ -161,7 +177,8 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
         if training.model_name_or_path:
             base = base_of(training.model_name_or_path)
             accelerator.print(f"uploading; the terms of {base.name}, where it started, are this model's: {base.terms}")
-        publish(output_dir, training.hub_model_id)
+        is_best = scores.get("validation_sdr", run.best_sdr) == run.best_sdr
+        publish(output_dir if is_best else output_dir / "best", training.hub_model_id)
 
 
 def initial_model(config: UNetSVSConfig, model_name_or_path: str | None) -> tuple[UNetSVSModel, str]:

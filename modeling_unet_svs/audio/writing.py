@@ -13,15 +13,19 @@ import av
 import numpy as np
 
 from ..audio_reading import AudioFileError
-from ..separation import refuse_if
+from ..separation import Resampler, refuse_if
 from .whole_files import whole_file
 
+# The tag of a broadcast wave that says where it begins.
+TIME_REFERENCE = "time_reference"
 # Subtypes, as FFmpeg calls them in WAV.
 SUBTYPES = {"16": "s16le", "24": "s24le", "float": "f32le"}
 LAYOUTS = ("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")
 # Further layouts that some format holds, for songs whose own it does not.
 OTHER_LAYOUTS = ("2.1", "4.0", "quad(side)", "3.1", "5.0(side)", "4.1", "5.1(side)", "6.0", "7.0", "7.1(wide)")
 MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+# Samples below which all of LAME's frames are needed, or else FFmpeg does not recognise the file.
+SHORTEST_MP3 = 576
 AAC_RATES = (7350, *MP3_RATES, 64000, 88200, 96000)
 
 
@@ -35,17 +39,28 @@ class AudioFormat:
     sampling_rates: Sequence[int] = range(1, 655_351)
     bit_rate: int | None = None
     options: Mapping[str, str] = field(default_factory=dict)
+    holds_cover: bool = False
+
+    def rate_for(self, sampling_rate: int) -> int:
+        """The rate that a file has: the song's own, or else the next higher that the format holds, or the highest."""
+        if sampling_rate in self.sampling_rates:
+            return sampling_rate
+        return next((rate for rate in self.sampling_rates if rate > sampling_rate), self.sampling_rates[-1])
 
 
+# The edit list that hides the encoder's padding counts in movie time, in milliseconds by default. FFmpeg's own format
+# for M4A takes no cover art from PyAV, and differs in its brand alone.
+MOVIE = {"movie_timescale": "{sampling_rate}", "brand": "M4A "}
 FORMATS: Mapping[str, AudioFormat] = {
     # RF64 if the file grows beyond the 4 GiB that a WAV header can state.
     "wav": AudioFormat("wav", "pcm_{}", 64, options={"rf64": "auto"}),
-    "flac": AudioFormat("flac", "flac", 8),
-    "mp3": AudioFormat("mp3", "libmp3lame", 2, MP3_RATES, 320_000),
-    # FFmpeg's Vorbis encoder changes the length, and Opus the rate; FLAC in Ogg changes nothing.
+    "flac": AudioFormat("flac", "flac", 8, holds_cover=True),
+    "mp3": AudioFormat("mp3", "libmp3lame", 2, MP3_RATES, 320_000, holds_cover=True),
+    # FFmpeg's Vorbis encoder changes the length; FLAC in Ogg changes nothing.
     "ogg": AudioFormat("ogg", "flac", 8),
-    # The edit list that hides the encoder's padding counts in movie time, in milliseconds by default.
-    "m4a": AudioFormat("ipod", "aac", 8, AAC_RATES, 256_000, {"movie_timescale": "{sampling_rate}"}),
+    # Whatever rate goes in, decoders give 48 kHz.
+    "opus": AudioFormat("ogg", "libopus", 8, (48_000,), 256_000),
+    "m4a": AudioFormat("mp4", "aac", 8, AAC_RATES, 256_000, MOVIE, holds_cover=True),
 }
 
 # FFmpeg's frames grow with the rate, and it cannot read back large ones with many channels of noise. Above the usual
@@ -53,16 +68,12 @@ FORMATS: Mapping[str, AudioFormat] = {
 FLAC_USUAL_RATE, FLAC_FRAME = 48_000, "4608"
 
 
-def check_format(format: str, sampling_rate: int, num_channels: int) -> AudioFormat:
+def check_format(format: str, num_channels: int) -> AudioFormat:
     """Returns a format, or raises an error before any work is done if it cannot hold the audio."""
     refuse_if(format not in FORMATS, f"format {format!r} is unknown: use one of {', '.join(FORMATS)}.")
     found = FORMATS[format]
     are_too_many = num_channels > found.max_channels
     refuse_if(are_too_many, f"{format} holds {found.max_channels} channels, not {num_channels}: use wav.")
-    rates = found.sampling_rates
-    if sampling_rate not in rates:
-        held = f"up to {rates[-1]}" if isinstance(rates, range) else ", ".join(map(str, rates))
-        raise ValueError(f"{format} cannot hold {sampling_rate} Hz, only {held} Hz: use wav or flac.")
     return found
 
 
@@ -114,14 +125,16 @@ class AudioWriter:
 
     Args:
         path: of the file; its ending is the format, a key of `FORMATS`.
-        sampling_rate: in Hz.
+        sampling_rate: of the blocks, in Hz. A format that cannot hold it gets the next higher one that it can hold,
+            or its highest: Opus 48 kHz, MP3 at most 48 kHz.
         num_channels: of every block.
         subtype: "16", "24" (bits) or "float"; FLAC and Ogg hold at most 24 bits. Lossy formats have no depth.
         tags: title, artist and so on.
         layout: FFmpeg's name for the places of the channels, such as "5.1(side)"; empty for the usual one.
+        cover: a JPEG or PNG to show, which FLAC, MP3 and M4A hold.
 
     Raises:
-        ValueError: a format that cannot hold this audio.
+        ValueError: an unknown format, or more channels than it holds.
         AudioFileError: a file that cannot be made there.
     """
 
@@ -134,22 +147,28 @@ class AudioWriter:
         subtype: str = "16",
         tags: Mapping[str, str] | None = None,
         layout: str = "",
+        cover: bytes | None = None,
     ):
         self.path = Path(path)
-        self._format = check_format(self.path.suffix.lower().removeprefix("."), sampling_rate, num_channels)
+        self._format = check_format(self.path.suffix.lower().removeprefix("."), num_channels)
         refuse_if(subtype not in SUBTYPES, f"subtype {subtype!r} is unknown: use one of {', '.join(SUBTYPES)}.")
         self.sampling_rate, self.num_channels, self._subtype = sampling_rate, num_channels, subtype
-        self._tags = dict(tags or {})
+        self._tags, self._cover, self._rate = dict(tags or {}), cover or b"", self._format.rate_for(sampling_rate)
+        if self._rate != sampling_rate:
+            self._tags.pop(TIME_REFERENCE, None)  # which counts samples
         self._layout = kept_layout(self.path.suffix.lower().removeprefix("."), layout, num_channels)
         self._open()
 
     def _open(self) -> None:
-        self._num_written, self._opened = 0, ExitStack()
+        self._num_taken, self._num_written, self._opened = 0, 0, ExitStack()
+        self._resampler = Resampler(self.sampling_rate, self._rate, self.num_channels)
         # Before there is a file, so that it goes with this writer even if Ctrl-C comes before `with` has begun.
         self._discard = weakref.finalize(self, _discard, self._opened)
         found, codec = self._format, self._format.codec.format(SUBTYPES[self._subtype])
-        options = {key: value.format(sampling_rate=self.sampling_rate) for key, value in found.options.items()}
-        limits = {"frame_size": FLAC_FRAME} if codec == "flac" and self.sampling_rate > FLAC_USUAL_RATE else {}
+        options = {key: value.format(sampling_rate=self._rate) for key, value in found.options.items()}
+        if found.container == "wav" and TIME_REFERENCE in self._tags:
+            options["write_bext"] = "1"
+        limits = {"frame_size": FLAC_FRAME} if codec == "flac" and self._rate > FLAC_USUAL_RATE else {}
         with naming_file(self.path):
             try:
                 file = self._opened.enter_context(whole_file(self.path))
@@ -157,24 +176,44 @@ class AudioWriter:
                 # FFmpeg is done with the file before it is closed.
                 self._opened.callback(self._container.close)
                 self._add_stream(codec, limits)
+                picture = self._add_picture()
                 # Now rather than with the first samples, so that a file without samples is still valid.
                 self._container.start_encoding()
+                if picture is not None:
+                    packet = av.Packet(self._cover)
+                    packet.stream, packet.pts, packet.dts = picture, 0, 0
+                    self._container.mux(packet)
             except BaseException:
                 self._discard()
                 raise
 
     def _add_stream(self, codec: str, options: dict[str, str]) -> None:
-        stream = self._container.add_stream(codec, rate=self.sampling_rate, options=options)
+        stream = self._container.add_stream(codec, rate=self._rate, options=options)
         self._stream = cast(av.AudioStream, stream)
         self._stream.codec_context.layout = self._layout
         if self._format.bit_rate:
             # Each channel gets half of the stereo bit rate, up to the format's limit.
             self._stream.bit_rate = min(self._format.bit_rate, self._format.bit_rate // 2 * self.num_channels)
+        if codec == "libopus":
+            self._stream.codec_context.format = "flt"
         elif codec == "flac":
             self._stream.codec_context.format = "s16" if self._subtype == "16" else "s32"
         # Ogg stores tags in the stream, the other formats in the file.
         owner = self._stream if self._format.container == "ogg" else self._container
         owner.metadata.update(self._tags)
+
+    def _add_picture(self) -> av.VideoStream | None:
+        """Adds a stream for the cover art, if the format holds it; a broken picture costs no stem."""
+        kinds = {"format_whitelist": "jpeg_pipe,png_pipe"}
+        with suppress(av.FFmpegError, AttributeError):  # the last of versions of PyAV that know no such pictures
+            if self._cover and self._format.holds_cover:
+                with av.open(io.BytesIO(self._cover), container_options=kinds) as opened:
+                    found, attached = opened.streams.video[0], av.stream.Disposition.attached_pic.value
+                    if found.codec_context.width:
+                        stream = self._container.add_stream_from_template(found)
+                        stream.disposition = cast(av.stream.Disposition, attached)
+                        return stream
+        return None
 
     def restart(self) -> None:
         """Throws away what was written."""
@@ -188,6 +227,7 @@ class AudioWriter:
         try:
             if kind is None:
                 with naming_file(self.path):
+                    self._encode_rest()
                     self._mux(None)
                     self._opened.close()
         finally:
@@ -207,18 +247,29 @@ class AudioWriter:
         is_other = block.ndim != 2 or len(block) != self.num_channels
         refuse_if(is_other, f"the block has shape {block.shape}: use ({self.num_channels}, num_samples).")
         refuse_if(not np.isfinite(block).all(), f"{self.path}: samples that are NaN or infinite cannot be written.")
-        if block.shape[1] == 0:
-            return
-        sample_format = self._stream.codec_context.format.name
-        samples = np.asarray(block, dtype=np.float32)
-        frame = _frame(samples, sample_format, self._layout, self.sampling_rate, self._num_written)
-        self._num_written += block.shape[1]
+        self._num_taken += block.shape[1]
         with naming_file(self.path):
+            self._encode(self._resampler.push(np.asarray(block, dtype=np.float32)))
+
+    def _encode_rest(self) -> None:
+        """Encodes what the resampler holds back, so that the file has the song's length."""
+        rest = self._resampler.push(np.zeros((self.num_channels, 0), dtype=np.float32), last=True)
+        missing = -(-self._num_taken * self._rate // self.sampling_rate) - self._num_written
+        self._encode(np.pad(rest[:, :missing], ((0, 0), (0, max(missing - rest.shape[1], 0)))))
+
+    def _encode(self, samples: np.ndarray) -> None:
+        if samples.shape[1]:
+            sample_format = self._stream.codec_context.format.name
+            frame = _frame(samples, sample_format, self._layout, self._rate, self._num_written)
+            self._num_written += samples.shape[1]
             self._mux(frame)
 
     def _mux(self, frame: av.AudioFrame | None) -> None:
         for packet in self._stream.encode(frame):
-            self._container.mux(packet)
+            # LAME may end with a frame that is all padding, more than the header can count.
+            is_padding = self._format.codec == "libmp3lame" and not packet.duration
+            if not is_padding or self._num_written < SHORTEST_MP3:
+                self._container.mux(packet)
 
 
 def _frame(block: np.ndarray, sample_format: str, layout: str, sampling_rate: int, start: int) -> av.AudioFrame:

@@ -8,20 +8,21 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from ..audio.reading_ahead import read_info
 from ..audio.whole_files import replace_text
 from ..audio_reading import AudioFileError, one_line
 from ..separation import DEFAULT_BATCH_SIZE, Separator, refuse_if
-from .file_separation import separate_file
+from .file_separation import new_folder, separate_file
 from .songs import BatchSong, list_songs, safe_name
 
 T = TypeVar("T")
@@ -78,7 +79,8 @@ def joined_processes(device: str) -> Iterator[Processes]:
 class SeparationOptions:
     """How songs are separated; the batch size is reduced when a GPU runs out of memory."""
 
-    model: Separator
+    load: Callable[[], Separator]  # gives the model, once there is something to separate: it may take seconds
+    stems: tuple[str, ...]
     stem: str = ALL_STEMS
     format: str = "wav"
     subtype: str | None = None
@@ -87,6 +89,10 @@ class SeparationOptions:
     debug: bool = False
     audio_stream: int | None = None
     strict: bool = False
+
+    @cached_property
+    def model(self) -> Separator:
+        return self.load()
 
     def separate(
         self,
@@ -123,27 +129,30 @@ def separate_all(
 
     A broken song is reported, and the rest go on. The report has a line of JSON for each song, the same whatever the
     number of processes; after Ctrl-C, for each that the main process knows to be finished."""
-    processes, stems = processes or Processes(), options.model.config.stems
+    processes, stems = processes or Processes(), options.stems
     is_main = processes.index == 0
     is_unknown = options.stem not in (ALL_STEMS, *stems)
     refuse_if(is_unknown, f"--stem {options.stem}: use one of {', '.join(stems)}, all.")
-    _make_folder("--output-dir", output_dir)
-    if report is not None:
-        _make_folder("--report", report.parent)
-        refuse_if(report.is_dir(), f"--report {report} is a folder: name a file.")
-    songs: list[BatchSong] = []
-    if is_main:
-        stems = stems if options.stem == ALL_STEMS else (options.stem,)
-        left_out: Counter[str] = Counter()
-        songs = list_songs(inputs, output_dir, stems, options.format, left_out)
-        if kinds := +left_out:
-            counted = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-            _say(f"left out {kinds.total()} files that are no audio by their endings: {counted}.")
-        _say_what_is_there(songs, options.overwrite)
-    # The main process lists the songs for all: another might find stems that the first has just made.
-    songs = processes.gather(songs)
-    waiting = [index for index, song in enumerate(songs) if song.status == "waiting"]
-    mine = waiting[processes.index :: processes.count]
+    with ExitStack() as until_loaded:  # until then, an error leaves no empty folders
+        _make_folder("--output-dir", output_dir, until_loaded)
+        if report is not None:
+            _make_folder("--report", report.parent, until_loaded)
+            refuse_if(report.is_dir(), f"--report {report} is a folder: name a file.")
+        songs: list[BatchSong] = []
+        if is_main:
+            stems = stems if options.stem == ALL_STEMS else (options.stem,)
+            left_out: Counter[str] = Counter()
+            songs = list_songs(inputs, output_dir, stems, options.format, left_out)
+            if kinds := +left_out:
+                counted = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+                _say(f"left out {kinds.total()} files that are no audio by their endings: {counted}.")
+            _say_what_is_there(songs, options.overwrite)
+        # The main process lists the songs for all: another might find stems that the first has just made.
+        songs = processes.gather(songs)
+        waiting = [index for index, song in enumerate(songs) if song.status == "waiting"]
+        mine = waiting[processes.index :: processes.count]
+        if mine:
+            options.model  # noqa: B018 -- loaded now, so that songs that cannot be separated are told before
     name = TextColumn("{task.description}", markup=False)
     columns = (name, BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     hidden = not (is_main and CONSOLE.is_terminal)
@@ -161,15 +170,28 @@ def separate_all(
         if report is not None and is_main:
             finished = [song for song in songs if song.status != "waiting"]
             replace_text(report, "".join(f"{json.dumps(asdict(song))}\n" for song in finished))
+    num_failed = sum(song.status == "failed" for song in songs)
+    if is_main and (len(songs) > 1 or not num_failed):
+        _say_what_was_done(songs, time.perf_counter() - begun, processes.count, report)
+    return num_failed
+
+
+def _say_what_was_done(songs: list[BatchSong], seconds: float, num_processes: int, report: Path | None) -> None:
     failed = [safe_name(Path(song.input).name) for song in songs if song.status == "failed"]
-    if is_main and (len(songs) > 1 or not failed):
-        shared = f" by {processes.count} processes" if processes.count > 1 else ""
-        done = sum(song.status == "done" for song in songs)
-        said = f"{done} of {len(songs)} done in {time.perf_counter() - begun:.1f} s{shared}"
-        if failed:
-            said += f", {len(failed)} failed: {', '.join(failed[:MAX_NAMES])}{', ...' * (len(failed) > MAX_NAMES)}"
-        _say(f"{said}{f' (see {report})' if failed and report else ''}.")
-    return len(failed)
+    num_before = sum(song.status == "skipped" for song in songs)
+    num_done = len(songs) - len(failed) - num_before
+    said = []
+    if num_before < len(songs):
+        shared = f" by {num_processes} processes" if num_processes > 1 else ""
+        duration = sum(song.duration or 0 for song in songs)
+        speed = f" ({duration / seconds:.1f} times real time)" if duration else ""
+        said.append(f"{num_done} of {len(songs)} done in {seconds:.1f} s{shared}{speed}")
+    if num_before:
+        said.append(f"{num_before}{'' if said else f' of {num_before}'} done before")
+    if failed:
+        names = f"{', '.join(failed[:MAX_NAMES])}{', ...' * (len(failed) > MAX_NAMES)}"
+        said.append(f"{len(failed)} failed: {names}{f' (see {report})' if report else ''}")
+    _say(f"{', '.join(said)}.")
 
 
 def _separate(song: BatchSong, options: SeparationOptions, progress: Progress) -> None:
@@ -195,6 +217,9 @@ def _separate(song: BatchSong, options: SeparationOptions, progress: Progress) -
         song.fail(AudioFileError(where, f"cannot be {what}: {one_line(getattr(error, 'strerror', None) or error)}"))
     else:
         song.status = "done"
+        with suppress(AudioFileError):  # the song is no longer there
+            rate = read_info(song.input, options.audio_stream).sampling_rate
+            song.duration = round((song.num_samples or 0) / rate, 3)
         for output in outputs.values():
             print(output, flush=True)
     finally:
@@ -207,9 +232,9 @@ def _separate(song: BatchSong, options: SeparationOptions, progress: Progress) -
 
 def separate_standard_input(options: SeparationOptions) -> None:
     """Reads a song of any format from standard input to its end, and writes a stem to standard output."""
-    stems = options.model.config.stems
-    is_unknown = options.stem not in stems
-    refuse_if(is_unknown, f"--stem {options.stem}: standard output takes one of {', '.join(stems)}.")
+    is_unknown = options.stem not in options.stems
+    refuse_if(is_unknown, f"--stem {options.stem}: standard output takes one of {', '.join(options.stems)}.")
+    options.model  # noqa: B018 -- loaded while the song is on its way
     with tempfile.TemporaryDirectory(prefix="unet-svs-") as folder:
         song, output = Path(folder, "song"), Path(folder, f"stem.{options.format}")
         with open(song, "wb") as file:
@@ -239,9 +264,9 @@ def _say_what_is_there(songs: Iterable[BatchSong], overwrite: bool) -> None:
             _say(f"{song.input}: {what}, {kept[0]} is there already (--overwrite replaces it).")
 
 
-def _make_folder(option: str, folder: Path) -> None:
+def _make_folder(option: str, folder: Path, undo: ExitStack) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        undo.enter_context(new_folder(folder))
     except OSError as error:
         raise ValueError(f"{option} {folder} cannot be made: {error.strerror}.") from None
 

@@ -6,6 +6,8 @@ import codecs
 import os
 import shlex
 import sys
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -59,7 +61,7 @@ def separate(
     ] = Path("separated"),
     model: Annotated[str, typer.Option(help=MODEL_HELP, show_default=False)] = DEFAULT_CHECKPOINT,
     stem: Annotated[str, typer.Option(help="vocals, accompaniment (or another stem of the model), or all.")] = "all",
-    format: Annotated[Format, typer.Option(help="Format of the stems; ogg is FLAC in Ogg.")] = "wav",
+    format: Annotated[Format, typer.Option(help="Format of the stems; ogg is FLAC in Ogg, opus 48 kHz.")] = "wav",
     subtype: Annotated[
         Subtype | None, typer.Option(help="Bits of a sample in wav, flac and ogg; by default the song's own.")
     ] = None,
@@ -82,6 +84,7 @@ def separate(
     Several processes, launched by torchrun --nproc_per_node N -m modeling_unet_svs separate, share the songs.
     """
     from .batch import STANDARD_INPUT, SeparationOptions, joined_processes, separate_all, separate_standard_input
+    from .checkpoint import opened_checkpoint
     from .songs import read_list
 
     inputs = [*(inputs or []), *(read_list(files_from) if files_from else [])]
@@ -92,8 +95,11 @@ def separate(
         is_closed = STANDARD_INPUT in inputs and stream is None
         refuse_if(is_closed, f"standard {name} is closed: open it, or name a file.")
     with joined_processes(device) as processes:
+        with opened_checkpoint(model) as (_, config):
+            stems = config.stems
         options = SeparationOptions(
-            _load(model, runtime, device, dtype),
+            partial(_load, model, runtime, device, dtype, processes.index == 0),
+            stems,
             *(stem, format, subtype, batch_size, overwrite, debug, audio_stream, strict),
         )
         if STANDARD_INPUT in inputs:
@@ -138,10 +144,13 @@ def export(
         raise typer.Exit(FAILED) from None
 
 
-def _load(model: str, runtime: str, device: str, dtype: str) -> Separator:
+def _load(model: str, runtime: str, device: str, dtype: str, is_shown: bool) -> Separator:
+    from .batch import CONSOLE
     from .checkpoint import load_separator
 
-    separator, where = load_separator(model, runtime, device, dtype)
+    # The first start after an installation may take many seconds.
+    with CONSOLE.status("loading the model and what computes it ...") if is_shown else nullcontext():
+        separator, where = load_separator(model, runtime, device, dtype)
     separator.checkpoint = model
     if sys.stderr.isatty() or "the GPU cannot" in where:
         print(f"unet-svs: computing with {where}", file=sys.stderr)
@@ -150,7 +159,8 @@ def _load(model: str, runtime: str, device: str, dtype: str) -> Separator:
 
 def _escaped(error: UnicodeError) -> tuple[str | bytes, int]:
     """Writes names that are no text as the bytes that they are, and letters that the encoding lacks as escapes."""
-    assert isinstance(error, UnicodeEncodeError)
+    if not isinstance(error, UnicodeEncodeError):
+        return codecs.lookup_error("surrogateescape")(error)
     letter = error.object[error.start]
     is_byte = 0xDC80 <= ord(letter) <= 0xDCFF
     escaped = letter.encode("ascii", "surrogateescape" if is_byte else "backslashreplace")
@@ -160,9 +170,8 @@ def _escaped(error: UnicodeError) -> tuple[str | bytes, int]:
 def main() -> None:
     """Runs the command; exits with 0 (all good), 1 (some failed), 2 (wrong usage) or 130 (interrupted)."""
     codecs.register_error("escaped", _escaped)
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="escaped")
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="escaped")
     try:
         first = next(iter(sys.argv[1:]), "-")
         commands = {command.callback.__name__ for command in app.registered_commands if command.callback}

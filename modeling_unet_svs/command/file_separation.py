@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -11,9 +12,9 @@ import numpy as np
 
 from ..audio.reading_ahead import read_ahead
 from ..audio.writing import AudioWriter, check_format, kept_layout, naming_file
-from ..audio_reading import AudioInfo
+from ..audio_reading import AudioFileError, AudioInfo
 from ..separation import DEFAULT_BATCH_SIZE, SeparationStream, Separator
-from .stem_tags import fingerprint, stem_tags
+from .stem_tags import cover_of, fingerprint, stem_tags
 
 
 class StemFile:
@@ -45,23 +46,21 @@ class StemFile:
 
 @contextmanager
 def stem_file(
-    output: Path, info: AudioInfo, subtype: str, tags: Mapping[str, str], may_be_scaled: bool
+    output: Path, info: AudioInfo, subtype: str, tags: Mapping[str, str], cover: bytes | None, may_be_scaled: bool
 ) -> Iterator[StemFile]:
     """Context manager of a stem's file, which appears under its name at the end; an exception leaves nothing."""
     with ExitStack() as stack:
         with naming_file(output):
-            stack.enter_context(_folder(output.parent))
-            writer = AudioWriter(
-                output, info.sampling_rate, info.num_channels, subtype=subtype, tags=tags, layout=info.layout
-            )
-            stack.enter_context(writer)
+            stack.enter_context(new_folder(output.parent))
+            make = partial(AudioWriter, output, info.sampling_rate, info.num_channels, layout=info.layout)
+            writer = stack.enter_context(make(subtype=subtype, tags=tags, cover=cover))
             # On the outputs' disk, and without a name, so that nothing remains whatever happens.
             copy = stack.enter_context(tempfile.TemporaryFile(dir=output.parent)) if may_be_scaled else None
         yield StemFile(writer, copy)
 
 
 @contextmanager
-def _folder(folder: Path) -> Iterator[None]:
+def new_folder(folder: Path) -> Iterator[None]:
     """Makes a folder; after an exception, removes what it made."""
     made = [missing for missing in (folder, *folder.parents) if not missing.exists()]
     folder.mkdir(parents=True, exist_ok=True)
@@ -117,7 +116,9 @@ def separate_file(
     with read_ahead(path, audio_stream, strict) as (info, blocks), ExitStack() as stack:
         subtype = subtype or info.subtype
         for format in {output.suffix.lower().removeprefix(".") for output in outputs.values()}:
-            check_format(format, info.sampling_rate, info.num_channels)
+            rate = check_format(format, info.num_channels).rate_for(info.sampling_rate)
+            if rate != info.sampling_rate:
+                info.notes.append(f"has {info.sampling_rate} Hz, which {format} cannot hold: stems have {rate} Hz.")
             layout = kept_layout(format, info.layout, info.num_channels)
             if info.layout and info.num_channels > 2 and layout != info.layout:
                 info.notes.append(f"has the channels {info.layout}, which {format} cannot say: stems have {layout}.")
@@ -125,14 +126,16 @@ def separate_file(
         holds_any_level = subtype == "float" and all(output.suffix.lower() == ".wav" for output in outputs.values())
         checkpoint, source = model.checkpoint or getattr(model, "name_or_path", ""), fingerprint(path)
         tags = {name: stem_tags(info.tags, name, checkpoint, source) for name in outputs}
+        cover = cover_of(path)
         files = {
-            name: stack.enter_context(stem_file(output, info, subtype, tags[name], not holds_any_level))
+            name: stack.enter_context(stem_file(output, info, subtype, tags[name], cover, not holds_any_level))
             for name, output in outputs.items()
         }
         # Each file has a thread that encodes while the network computes the next samples.
         pool = stack.enter_context(ThreadPoolExecutor(len(files)))
         scale, highest, lowest, limit = 1.0, 0.0, 0.0, HIGHEST[subtype]
         writing: list[Future[None]] = []
+        blocks = _finite(blocks, info)
         if not holds_any_level:
             blocks = _limited(blocks, limit, info.notes)
         for stems, num_read in _separated(blocks, stream):
@@ -153,13 +156,25 @@ def separate_file(
     return scale
 
 
+def _finite(blocks: Iterable[np.ndarray], info: AudioInfo) -> Iterator[np.ndarray]:
+    """Blocks, or an error that says where the song has a sample that is no number."""
+    num_read = 0
+    for block in blocks:
+        is_finite = np.isfinite(block).all(axis=0)
+        if not is_finite.all():
+            first = num_read + int(np.argmin(is_finite))
+            where = f"{first / info.sampling_rate:.3f} s (number {first} from 0)"
+            raise AudioFileError(info.path, f"has a sample that is NaN or infinite at {where}.")
+        num_read += block.shape[1]
+        yield block
+
+
 def _limited(blocks: Iterable[np.ndarray], limit: float, notes: list[str]) -> Iterator[np.ndarray]:
     """Blocks whose samples beyond full scale are limited: a glitch must not make all of the song quieter."""
     num_limited = 0
     for block in blocks:
         is_beyond = (block > 1) | (block < -1)
         num_limited += int(is_beyond.sum())
-        # NaN stays, and is refused.
         yield np.clip(block, -1, limit) if is_beyond.any() else block
     if num_limited:
         notes.append(f"has {num_limited} samples beyond full scale, which are limited to it.")

@@ -83,6 +83,7 @@ class BatchSong:
     error: str | None = None
     seconds: float | None = None
     num_samples: int | None = None
+    duration: float | None = None
 
     def fail(self, error: Exception) -> None:
         """Notes why the song failed."""
@@ -95,9 +96,11 @@ class BatchSong:
 
     def others_of(self, kept: Iterable[str]) -> list[str]:
         """Those of the existing files that were not made from this song."""
+        if not kept or not os.path.isfile(self.input):  # separating it says what is wrong; a pipe would never end
+            return []
         try:
             source = fingerprint(self.input)
-        except OSError:  # separating it says what is wrong
+        except OSError:
             return []
         return [output for output in kept if not is_stem_of(output, source)]
 
@@ -125,6 +128,9 @@ def list_songs(
     for path, folder in found:
         song = BatchSong(str(path))
         songs.append(song)
+        if not os.path.exists(path):
+            song.fail(AudioFileError(path, "no such file."))
+            continue
         if folder in first:  # such as song.wav beside song.mp3
             folder = folder.with_name(safe_name(path.name))
         if folder is None:

@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from .. import DEFAULT_CHECKPOINT, __version__
@@ -14,21 +15,14 @@ SOFTWARE = f"unet-svs {__version__}"
 # padding, the container, the recording's identity.
 UNTRUE = (
     *("replaygain", "r128", "itun", "mp3gain", "loudness", "dynamicrange", "albumdynamicrange", "peak", "gapless"),
-    *(
-        "encod",
-        "codinghistory",
-        "majorbrand",
-        "minorversion",
-        "compatiblebrands",
-        "creationtime",
-        "tlen",
-        "accuraterip",
-    ),
+    *("encod", "codinghistory", "majorbrand", "minorversion", "compatiblebrands", "creationtime", "tlen"),
     *("isrc", "tsrc", "musicbrainz", "acoustid", "umid", "barcode", "upc", "asin", "discid", "cddb", "discogs", "mcn"),
-    *("fingerprint", "md5", "waveformatextensiblechannelmask", "software"),
+    *("accuraterip", "fingerprint", "md5", "waveformatextensiblechannelmask", "software"),
 )
 # Bytes at the beginning, in the middle and at the end of a file that tell it from others of its size.
 SAMPLED_BYTES = 1 << 16
+# FLAC holds less than 16 MiB.
+MAX_COVER_BYTES = 15 << 20
 MARK = re.compile(r"\[[^\[\]]* by unet-svs [^\[\]]*\] ?")
 
 
@@ -53,17 +47,20 @@ def stem_tags(source_tags: Mapping[str, str], stem: str, checkpoint: str, source
     title = tags.get("title", "")
     tags["title"] = f"{title} ({stem})" if title else stem
     tags["encoded_by"] = SOFTWARE
-    name = (
-        "default"
-        if checkpoint == DEFAULT_CHECKPOINT
-        else Path(checkpoint).name
-        if os.path.isdir(checkpoint)
-        else checkpoint
-    )
+    name = "default" if checkpoint == DEFAULT_CHECKPOINT else checkpoint
+    name = Path(name).name if os.path.isdir(name) else name
     mark = f"[{stem} by {SOFTWARE}, checkpoint {re.sub(r'[][]', '_', name) or 'unknown'}, source {source}]"
     # First, since some readers cut long comments.
     tags["comment"] = f"{mark} {MARK.sub('', tags.get('comment', ''))}".strip()
     return tags
+
+
+def cover_of(path: str | Path) -> bytes | None:
+    """The cover art of a file, if it has any that stems can have."""
+    with suppress(Exception), AudioReader(path) as reader:  # a song is separated whatever is wrong with its picture
+        cover = reader.cover()
+        return cover if cover and len(cover) <= MAX_COVER_BYTES else None
+    return None
 
 
 def is_stem_of(stem_path: str | Path, fingerprint: str) -> bool:

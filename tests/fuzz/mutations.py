@@ -20,7 +20,7 @@ def mutate(data: bytes, generator: random.Random, others: list[bytes]) -> bytes:
     for _ in range(generator.choice((1, 1, 1, 2, 3, 6))):
         _damage(damaged, generator, others)
     if damaged[:4] == b"OggS" and generator.random() < 0.7:
-        _correct_ogg_checksums(damaged)
+        correct_ogg_checksums(damaged)
     return bytes(damaged)
 
 
@@ -119,7 +119,7 @@ def _eight_bits_on(checksum: int) -> int:
 OGG_TABLE = [_eight_bits_on(byte << 24) for byte in range(256)]
 
 
-def _correct_ogg_checksums(data: bytearray) -> None:
+def correct_ogg_checksums(data: bytearray) -> None:
     """Damage that a checksum tells would go no further than that."""
     position = data.find(b"OggS")
     while position >= 0 and position + 27 <= len(data):

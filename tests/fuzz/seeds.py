@@ -1,6 +1,7 @@
 """Small sound files and model files, to be damaged."""
 
 from collections import defaultdict
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -9,6 +10,7 @@ from ..conftest import noise, write_song
 
 MODEL_FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
 TAGS = {"title": "Für Elise", "artist": "../../etc/passwd", "comment": "日本\n🎤"}
+SECONDS = 0.25
 # Container, codec, rate and sample format of what AudioWriter does not write, or not twice alike.
 MADE_WITH_FFMPEG = {
     "ogg": ("ogg", "flac", 44_100, "s16"),
@@ -38,7 +40,9 @@ def make_seeds(folder) -> dict[str, list[bytes]]:
     seeds = defaultdict(list)
     for kind in ("wav", "flac", "mp3", "m4a"):
         for channels, subtype in ((1, "16"), (2, "24"), (2, "float")):
-            path = write_song(folder / f"seed.{kind}", noise(channels, 11_025), subtype=subtype, tags=TAGS)
+            song = noise(channels, int(SECONDS * 44_100))
+            cover = make_picture() if subtype == "24" else None
+            path = write_song(folder / f"seed.{kind}", song, subtype=subtype, tags=TAGS, cover=cover)
             seeds[kind].append(path.read_bytes())
     for kind, (container, codec, rate, sample_format) in MADE_WITH_FFMPEG.items():
         seeds[kind] = [encoded(folder / f"seed.{kind}", container, codec, rate, sample_format)]
@@ -46,7 +50,15 @@ def make_seeds(folder) -> dict[str, list[bytes]]:
     return seeds
 
 
-def encoded(path, container: str, codec: str, rate: int, sample_format: str, seconds=0.25, video=False) -> bytes:
+def make_picture() -> bytes:
+    """A PNG."""
+    codec = av.CodecContext.create("png", "w")
+    codec.width, codec.height, codec.pix_fmt, codec.time_base = 40, 30, "rgb24", Fraction(1, 25)
+    picture = av.VideoFrame.from_ndarray(np.zeros((30, 40, 3), dtype=np.uint8), format="rgb24")
+    return b"".join(bytes(packet) for packet in [*codec.encode(picture), *codec.encode(None)])
+
+
+def encoded(path, container: str, codec: str, rate: int, sample_format: str, seconds=SECONDS, video=False) -> bytes:
     """Makes a stereo file of noise, with FFmpeg's names, and gives its bytes."""
     # Or some containers would have a random number in them, and each run other files.
     with av.open(str(path), "w", format=container, container_options={"fflags": "bitexact"}) as opened:

@@ -15,7 +15,8 @@ from modeling_unet_svs.command.file_separation import separate_file
 from modeling_unet_svs.command.torch_runtime import load_checkpoint
 
 from ..conftest import ROOT
-from .seeds import AUDIO_KINDS, MODEL_FILES
+from .lies import EDITS, LIES, MAX_PADDING
+from .seeds import AUDIO_KINDS, MODEL_FILES, SECONDS
 
 sys.path.append(str(ROOT / "space"))
 from job import SongError, check_song  # noqa: E402
@@ -25,7 +26,7 @@ READ, REFUSED = "read", "refused in one line"
 LONGEST_LINE = 600
 
 
-def decode(path: Path, checkpoint: Path) -> None:
+def decode(path: Path, checkpoint: Path, least_seconds: float = 0) -> None:
     """Decodes a file block by block."""
     num_samples = 0
     with AudioReader(path) as reader:
@@ -33,6 +34,12 @@ def decode(path: Path, checkpoint: Path) -> None:
             assert block.dtype == np.float32 and block.ndim == 2 and len(block) == reader.info.num_channels
             num_samples += block.shape[1]
     assert num_samples, "no samples and no error"
+    assert num_samples >= reader.info.sampling_rate * least_seconds - MAX_PADDING, f"only {num_samples} samples"
+
+
+def decode_whole(path: Path, checkpoint: Path) -> None:
+    """Decodes a file whose sound is all there, whatever its header says."""
+    decode(path, checkpoint, SECONDS)
 
 
 def separate(path: Path, checkpoint: Path) -> None:
@@ -70,6 +77,8 @@ def load_model(path: Path, checkpoint: Path) -> None:
 _model = functools.cache(load_checkpoint)
 TARGETS = {
     **{f"{kind}, decoded": decode for kind in AUDIO_KINDS},
+    **{f"{kind}, lying": decode_whole for kind in LIES},
+    **{f"{kind}, edited": decode for kind in EDITS},
     "song, separated": separate,
     "song, uploaded": check_upload,
     **dict.fromkeys(MODEL_FILES, load_model),

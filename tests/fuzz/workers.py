@@ -18,6 +18,7 @@ from pathlib import Path
 from train.checkpoints import save_model
 
 from ..conftest import make_model, small_config
+from .lies import EDITS, LIES, lie
 from .mutations import mutate, mutate_json, mutate_safetensors
 from .seeds import MODEL_FILES, make_seeds
 from .targets import TARGETS, outcome_of
@@ -46,11 +47,14 @@ class Corpus:
     def mutated(self, kind: str, number: int) -> bytes:
         """The damaged file of a kind and number; always the same."""
         generator = random.Random(f"{kind} {number}")
-        songs = self.songs.get(kind.removesuffix(", decoded"))
+        name, _, what = kind.partition(", ")
+        songs = self.songs.get(name)
         everything = [song for group in self.songs.values() for song in group]
         if kind in MODEL_FILES:
             how = mutate_safetensors if kind == "model.safetensors" else mutate_json
             return how((self.checkpoint / kind).read_bytes(), generator, everything)
+        if fields := {"lying": LIES, "edited": EDITS}.get(what):
+            return lie(generator.choice(self.songs[name]), fields[name], generator)
         return mutate(generator.choice(songs or everything), generator, everything)
 
 

@@ -113,7 +113,7 @@ def write_run_card(
     scores: Mapping[str, float],
 ) -> None:
     """Writes the card of a run, with its arguments and its last validation, to `README.md` of the model's folder."""
-    name, start = Path(folder).resolve().name, training.model_name_or_path
+    name, start = Path(training.output_dir).resolve().name, training.model_name_or_path
     named = {"MUSDB18": training.musdb_dir, "MIR-1K": training.mir1k_dir}
     named |= {"instrumentals": training.instrumentals_dir, "voices": training.voices_dir}
     data = [label for label, path in named.items() if path]

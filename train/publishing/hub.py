@@ -8,9 +8,9 @@ from modeling_unet_svs.audio_reading import one_line
 from modeling_unet_svs.separation import refuse_if
 
 # A run's weights, configurations, the model's own code, its card and scores, and what `unet-svs export` has written
-# there; no checkpoints, no logs.
+# there; no checkpoints, no logs, and not the record of the run, which has paths of the machine.
 FILES = ["*.safetensors", "*.onnx", "*.json", "*.py", "README.md"]
-OTHER_FOLDERS = ["checkpoint-*", "best/*", "logs/*", ".*"]
+LEFT_OUT = ["checkpoint-*", "best/*", "logs/*", "run.json", ".*"]
 
 
 def publish(folder: str | Path, hub_model_id: str) -> str:
@@ -24,7 +24,7 @@ def publish(folder: str | Path, hub_model_id: str) -> str:
             repo_id=hub_model_id,
             folder_path=folder,
             allow_patterns=FILES,
-            ignore_patterns=OTHER_FOLDERS,
+            ignore_patterns=LEFT_OUT,
             commit_message="Upload a trained model",
         )
     # An upload can fail in many ways, none of which may lose the trained model.

@@ -52,7 +52,7 @@ def draw(song: str, picture: str, checkpoint: str = DEFAULT_CHECKPOINT) -> None:
     mixture, rate = read_audio(song)
     mixture = mixture[:, : MAX_SECONDS * rate]
     stems = UNetSVSModel.from_pretrained(checkpoint).separate(mixture, rate)
-    draw_separation(mixture, stems, rate).savefig(picture, dpi=80)
+    draw_separation(mixture, stems, rate).savefig(picture, dpi=75)
 
 
 if __name__ == "__main__":

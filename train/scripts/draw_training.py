@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_multiplexer import EventMultiple
 from modeling_unet_svs.separation import refuse_if
 from train.exit_codes import run_command
 
-VALIDATION = "validation_sdr_"
+VALIDATION = "validation_sdr"
 
 
 def read_scalars(run: str | Path) -> dict[str, dict[int, float]]:
@@ -27,7 +27,8 @@ def read_scalars(run: str | Path) -> dict[str, dict[int, float]]:
 
 def draw_training(scalars: Mapping[str, Mapping[int, float]]) -> Figure:
     """The curves of a training, one above the other."""
-    scores = {tag.removeprefix(VALIDATION): values for tag, values in scalars.items() if tag.startswith(VALIDATION)}
+    names = {tag: tag.removeprefix(VALIDATION).strip("_") or "mean" for tag in scalars if tag.startswith(VALIDATION)}
+    scores = {names[tag]: values for tag, values in scalars.items() if tag in names}
     scores.pop("error", None)
     figure = Figure(figsize=(8, 3 + 2.5 * bool(scores)), layout="constrained")
     first, *others = figure.subplots(1 + bool(scores), sharex=True, squeeze=False)[:, 0]
@@ -42,7 +43,7 @@ def draw_training(scalars: Mapping[str, Mapping[int, float]]) -> Figure:
         for stem, values in scores.items():
             axis.plot(*zip(*values.items()), marker="o", markersize=4, label=stem)
         axis.set_ylabel("validation SDR (dB)")
-        axis.legend()
+        axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize="small")
     for axis in (first, *others):
         axis.grid(alpha=0.3)
     (others or [first])[-1].set_xlabel("step")

@@ -1,6 +1,7 @@
-"""`python -m train.package_checkpoint SOURCE TARGET [CARD]`: a small checkpoint to distribute, with its card.
+"""`python -m train.package_checkpoint SOURCE TARGET [CARD] [NUM_FRAMES]`: a small checkpoint to distribute.
 
-`runs/full_band modeling_unet_svs/checkpoint` makes the package's own; `checkpoints/paper` has another card."""
+`runs/voices modeling_unet_svs/checkpoint model_card.md 256` makes the package's own, which separates patches twice as
+long as it was trained with; `checkpoints/paper` has another card."""
 
 import os
 import shutil
@@ -10,7 +11,7 @@ from pathlib import Path
 import torch
 from transformers.utils import logging
 
-from modeling_unet_svs import UNetSVSModel
+from modeling_unet_svs import UNetSVSConfig, UNetSVSModel
 from modeling_unet_svs.audio.whole_files import whole_folder
 from modeling_unet_svs.command.torch_runtime import load_checkpoint
 from modeling_unet_svs.separation import refuse_if
@@ -20,10 +21,14 @@ ROOT = Path(__file__).resolve().parents[2]
 CARD = ROOT / "model_card.md"
 
 
-def package_checkpoint(source: str | Path, target: str | Path, card: str | Path = CARD) -> None:
+def package_checkpoint(
+    source: str | Path, target: str | Path, card: str | Path = CARD, num_frames: int | str | None = None
+) -> None:
     """Writes a checkpoint with its convolutions in half precision, for half the size, and the model card."""
     load_checkpoint(source)  # for its errors: below, faulty weights would raise none
     model = UNetSVSModel.from_pretrained(source, dtype="float32", use_safetensors=True)
+    if num_frames is not None:
+        model.config = UNetSVSConfig.from_dict(model.config.to_dict() | {"num_frames": int(num_frames)})
     with whole_folder(target) as folder:
         model.save_pretrained(folder, state_dict=half_precision(model))
         if ROOT in Path(target).resolve().parents:
@@ -54,4 +59,4 @@ def half_precision(model: UNetSVSModel) -> dict[str, torch.Tensor]:
 
 if __name__ == "__main__":
     logging.disable_progress_bar()
-    sys.exit(run_command("package_checkpoint", package_checkpoint, "SOURCE", "TARGET", "[CARD]"))
+    sys.exit(run_command("package_checkpoint", package_checkpoint, "SOURCE", "TARGET", "[CARD]", "[NUM_FRAMES]"))
