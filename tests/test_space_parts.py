@@ -355,7 +355,6 @@ def test_stems_go_with_time(events, model, checkpoint, tmp_path):
     settings = Settings(keep_minutes=2)
     page = build_page(str(checkpoint), model, events.root, settings)
     (state,) = [block for block in page.blocks.values() if getattr(block, "time_to_live", None) == 120]
-    assert page.delete_cache == (60, 120)
     song = separated_for(events, "page", write_song(tmp_path / "song.wav", noise(1, RATE), RATE))
     state.delete_callback(song)
     state.delete_callback(None)
