@@ -10,6 +10,7 @@ from pathlib import Path
 
 from settings import Settings
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -70,4 +71,6 @@ class RefusedWhenFull:
             if await asyncio.to_thread(self.folder.is_full, num_bytes):
                 await PlainTextResponse(FULL_FOLDER, 503)(scope, receive, send)
                 return
-        await self.app(scope, receive, send)
+        # An upload that is cut off has nobody left to answer.
+        with suppress(ClientDisconnect):
+            await self.app(scope, receive, send)

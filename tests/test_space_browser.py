@@ -323,7 +323,7 @@ def test_the_example_is_one_click_away(browser, demo):
 def test_what_is_recorded_is_taken_apart(browser, demo):
     with opened(browser, demo) as page:
         page.click("#record")
-        page.get_by_role("button", name="Record", exact=True).last.click()
+        page.get_by_role("button", name="Record", exact=True).nth(1).click()
         page.wait_for_timeout(2_000)
         page.get_by_role("button", name="Stop", exact=True).click()
         page.wait_for_selector(".mixer.ready")
