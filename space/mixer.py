@@ -9,11 +9,14 @@ from pictures import Pictures
 STATIC = Path(__file__).parent / "static"
 # The modules are served beside the page, at an address that is relative to it.
 MODULES = "/mixer"
-START = f"""
-import(new URL(".{MODULES}/space.js", document.baseURI))
-  .then(({{ start }}) => start(element, props, watch, trigger))
+IMPORTED = f'import(new URL(".{MODULES}/space.js", document.baseURI))'
+SHOW_MIXER = f"""
+{IMPORTED}
+  .then(({{ showMixer }}) => showMixer(element, props, watch, trigger))
   .catch((error) => (element.textContent = "The mixer could not be loaded: load the page again. " + error.message));
 """
+# Of a part of the page that is there from the beginning: Gradio makes the mixer's only with the first song.
+TAKE_SONGS = f"{IMPORTED}.then(({{ takeSongs }}) => takeSongs());"
 FORMATS = ("wav", "flac", "mp3")
 
 
@@ -22,7 +25,7 @@ def mixer_component() -> gr.HTML:
     return gr.HTML(
         html_template=(STATIC / "mixer.html").read_text("utf-8"),
         css_template=(STATIC / "mixer.css").read_text("utf-8"),
-        js_on_load=START,
+        js_on_load=SHOW_MIXER,
         apply_default_css=False,
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 from job import SeparationJob
-from mixer import FORMATS, MODULES, STATIC, mixer_component
+from mixer import FORMATS, MODULES, STATIC, TAKE_SONGS, mixer_component
 from page_events import PageEvents, cancel_button, delete_stems, message_html
 from settings import Settings
 from starlette.routing import Mount
@@ -56,7 +56,7 @@ def build_page(name: str, model: UNetSVSModule, results: Path, settings: Setting
     events.folder.keep_swept(events.uploads.needed)
     # Gradio would delete songs that wait in the queue; of its own accord it deletes what is left at the end alone.
     with gr.Blocks(title="unet-svs: take a song apart", delete_cache=(NEVER_SECONDS, NEVER_SECONDS)) as blocks:
-        gr.HTML(header_html(settings), elem_classes="unet-svs-header")
+        gr.HTML(header_html(settings), elem_classes="unet-svs-header", js_on_load=TAKE_SONGS)
         given = _input()
         result = _results(settings)
         with gr.Accordion("About the model", open=False):
@@ -96,7 +96,9 @@ def _results(settings: Settings) -> _Output:
 
 
 def _wire(events: PageEvents, given: _Input, result: _Output, settings: Settings) -> None:
-    check = given.given.change(events.check, given.given, given.status, concurrency_limit=None, **PRIVATE)
+    # More than one at a time, since a song takes the place of the one before it while that one is under way.
+    many = {"trigger_mode": "multiple"}
+    check = given.given.change(events.check, given.given, given.status, concurrency_limit=None, **many, **PRIVATE)
     separation = check.success(
         events.separate_for_page,
         [given.given, result.song],
@@ -106,10 +108,10 @@ def _wire(events: PageEvents, given: _Input, result: _Output, settings: Settings
         show_progress="minimal",
         show_progress_on=[given.status],
         api_visibility="private",
+        **many,
     )
-    # A song begins with the gesture that gives it, and takes the place of the one before it.
-    # Only events of the queue tell the page that a state has changed.
-    begin = {"cancels": [check, separation], "concurrency_limit": None, **PRIVATE}
+    # A song begins with the gesture that gives it. Only events of the queue tell the page that a state has changed.
+    begin = {"concurrency_limit": None, **many, **PRIVATE}
     taken = [given.given, given.song, given.status, given.cancel]
     begun = [
         given.song.upload(events.given, given.song, taken, **begin),

@@ -5,6 +5,7 @@ import secrets
 import shutil
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -36,25 +37,31 @@ class PageEvents:
         self.job, self.root = job, root
         self.uploads = Uploads()
         self.folder = TemporaryFolder(root, job.settings)
+        # Of each page: the number of its newest song, of the newest that began, and how many others gave way.
+        self._newest: dict[str | None, int] = {}
+        self._begun: dict[str | None, int] = {}
+        self._gave_way: Counter[str | None] = Counter()
 
     def given(self, song: str | None, request: gr.Request) -> tuple:
         """Takes a song as soon as it is there, in place of any other, and makes its field free for the next one."""
         if song is not None:
             self.uploads.add(request.session_hash, song)
+        self._newest[request.session_hash] = number = time.time_ns()
         # The bar shows only while there is no value, so progress that comes late cannot replace the last word.
         begun = gr.update(value="", bar=progress_html(Progress()))
         # Another value each time, so that the same song can begin again.
-        return (song, time.time_ns()), None, begun, cancel_button(busy=True)
+        return (song, number), None, begun, cancel_button(busy=True)
 
     def example(self, request: gr.Request) -> tuple:
         return self.given(str(EXAMPLES[0]), request)
 
     def check(self, given: tuple[str | None, int], request: gr.Request) -> Iterator:
         """Looks at a visitor's song before it queues, so that nobody waits for nothing."""
-        song, _ = given
+        song, number = given
         try:
             for _ in self.job.check(_given(song)):
                 yield gr.skip()
+            self._give_way(number, request)
         except SongError as error:
             yield message_html(str(error), error=True)
             raise gr.Error(str(error), print_exception=False, visible=False) from None
@@ -72,9 +79,12 @@ class PageEvents:
     ) -> Iterator:
         """Yields the status line, the column of results, the mixer's value and what can be downloaded."""
         unchanged = (gr.skip(),) * 3
+        song, number = given
+        self._give_way(number, request, begins=True)
         try:
-            with closing(self._steps(given[0], MIXER_FORMAT, _owner(request), request)) as steps:
+            with closing(self._steps(song, MIXER_FORMAT, _owner(request), request)) as steps:
                 for step in steps:
+                    self._give_way(number, request)
                     if isinstance(step, Progress):
                         yield gr.update(bar=progress_html(step)), *unchanged
                     else:
@@ -102,8 +112,20 @@ class PageEvents:
             raise gr.Error(str(error), print_exception=False) from None
         yield paths
 
-    def end(self, status: str) -> tuple:
+    def _give_way(self, number: int, request: gr.Request, begins: bool = False) -> None:
+        """Ends what is done for a song of which the page has a newer one, or which has already begun."""
+        page = request.session_hash
+        if self._newest.get(page) != number or (begins and self._begun.get(page) == number):
+            self._gave_way[page] += 1
+            raise gr.Error("Another song took its place.", print_exception=False, visible=False)
+        if begins:
+            self._begun[page] = number
+
+    def end(self, status: str, request: gr.Request) -> tuple:
         """Hides the button; a run that ended without a word never began, because the queue was full."""
+        if self._gave_way[request.session_hash]:
+            self._gave_way[request.session_hash] -= 1
+            return gr.skip(), gr.skip()
         return gr.skip() if status else message_html(FULL, error=True), cancel_button(busy=False)
 
     def download(self, song: SeparatedSong | None, asked: gr.EventData) -> tuple[str, dict]:
@@ -118,6 +140,8 @@ class PageEvents:
 
     def leave(self, request: gr.Request) -> None:
         """Deletes a page's song and stems when the page is closed."""
+        for known in (self._newest, self._begun, self._gave_way):
+            known.pop(request.session_hash, None)
         self.uploads.leave(request.session_hash)
         for folder in self.root.glob(f"{_owner(request)}*"):
             shutil.rmtree(folder, ignore_errors=True)

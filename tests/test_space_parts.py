@@ -332,7 +332,9 @@ def events(job, tmp_path) -> PageEvents:
 
 
 def separated_for(events: PageEvents, name: str, song: Path, previous: SeparatedSong | None = None) -> SeparatedSong:
-    *_, (_, _, _, result) = events.separate_for_page((str(song), 0), previous, gr.Request(session_hash=name))
+    request = gr.Request(session_hash=name)
+    given, *_ = events.given(str(song), request)
+    *_, (_, _, _, result) = events.separate_for_page(given, previous, request)
     return result
 
 
@@ -422,5 +424,5 @@ def test_no_song_begins_when_the_folder_is_full_and_nothing_is_left_of_it(model,
 
 
 def test_a_run_of_which_nothing_was_said_means_that_the_queue_was_full(events):
-    assert "There are too many visitors now" in events.end("")[0]
-    assert events.end("Cancelled.")[0] == gr.skip()
+    assert "There are too many visitors now" in events.end("", gr.Request(session_hash="page"))[0]
+    assert events.end("Cancelled.", gr.Request(session_hash="page"))[0] == gr.skip()

@@ -4,8 +4,11 @@ import { takeDroppedSongs } from "./drop.js";
 import { mountMixer } from "./mixer.js";
 
 // Everything is given by Gradio.
-export function start(element, props, watch, trigger) {
+export function showMixer(element, props, watch, trigger) {
   mountMixer(element, props, watch, (which, format) => trigger("submit", { which, format }));
+}
+
+export function takeSongs() {
   takeDroppedSongs((file) => {
     const input = document.querySelector("#song input[type=file]");
     const files = new DataTransfer();
