@@ -55,11 +55,11 @@ def trained(root: Path, output_dir: Path | str, *more: object) -> Path:
     return root / output_dir
 
 
-def refused(root: Path, output_dir: Path | str, *more: object) -> str:
+def refused(root: Path, output_dir: Path | str, *more: object, begins: str = "^") -> str:
     """The one line that says why there is no training."""
     with redirect_stderr(StringIO()) as said:
         assert train_here(*arguments(root, output_dir, *more)) == 2
-    (line,) = re.findall("^train: .*", said.getvalue(), flags=re.MULTILINE)
+    (line,) = re.findall(f"{begins}train: .*", said.getvalue(), flags=re.MULTILINE)
     return line
 
 
