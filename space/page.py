@@ -167,7 +167,7 @@ def song_file(label: str, **options: Any) -> gr.File:
 
 
 def header_html(settings: Settings) -> str:
-    """What the page is, what becomes of a song, and what it may be used for."""
+    """What the page is, how much it takes, and what becomes of a song."""
     return (
         "<header><h1>Take a song apart</h1><p>Drop a song anywhere and get its voice and its accompaniment, "
         f"to play with and to keep. At most {settings.max_minutes:g} minutes and {settings.max_megabytes:g} MB. "

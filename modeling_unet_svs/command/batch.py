@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -79,7 +79,7 @@ def joined_processes(device: str) -> Iterator[Processes]:
 class SeparationOptions:
     """How songs are separated; the batch size is reduced when a GPU runs out of memory."""
 
-    load: Callable[[], Separator]  # gives the model, once there is something to separate: it may take seconds
+    load: Callable[[], Separator]  # gives the model, the same each time; the first time may take seconds
     stems: tuple[str, ...]
     stem: str = ALL_STEMS
     format: str = "wav"
@@ -90,10 +90,6 @@ class SeparationOptions:
     audio_stream: int | None = None
     strict: bool = False
 
-    @cached_property
-    def model(self) -> Separator:
-        return self.load()
-
     def separate(
         self,
         path: str | Path,
@@ -102,7 +98,7 @@ class SeparationOptions:
         advance: Callable[[int, int | None], None] | None = None,
     ) -> None:
         """Separates a file, and reports stems that would have clipped."""
-        work = partial(separate_file, self.model, path, outputs, subtype=self.subtype, progress_callback=advance)
+        work = partial(separate_file, self.load(), path, outputs, subtype=self.subtype, progress_callback=advance)
         work = partial(
             work, audio_stream=self.audio_stream, strict=self.strict, say=lambda note: _say(f"{name} {note}")
         )
@@ -115,7 +111,7 @@ class SeparationOptions:
             return work(self.batch_size), self.batch_size
         from .torch_runtime import with_less_memory
 
-        return with_less_memory(work, self.model, self.batch_size, _say)
+        return with_less_memory(work, self.load(), self.batch_size, _say)
 
 
 def separate_all(
@@ -152,7 +148,7 @@ def separate_all(
         waiting = [index for index, song in enumerate(songs) if song.status == "waiting"]
         mine = waiting[processes.index :: processes.count]
         if mine:
-            options.model  # noqa: B018 -- loaded now, so that songs that cannot be separated are told before
+            options.load()  # now, so that songs that cannot be separated are told before
     name = TextColumn("{task.description}", markup=False)
     columns = (name, BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     hidden = not (is_main and CONSOLE.is_terminal)
@@ -234,7 +230,7 @@ def separate_standard_input(options: SeparationOptions) -> None:
     """Reads a song of any format from standard input to its end, and writes a stem to standard output."""
     is_unknown = options.stem not in options.stems
     refuse_if(is_unknown, f"--stem {options.stem}: standard output takes one of {', '.join(options.stems)}.")
-    options.model  # noqa: B018 -- loaded while the song is on its way
+    options.load()  # while the song is on its way
     with tempfile.TemporaryDirectory(prefix="unet-svs-") as folder:
         song, output = Path(folder, "song"), Path(folder, f"stem.{options.format}")
         with open(song, "wb") as file:

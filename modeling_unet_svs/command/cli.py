@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 from contextlib import nullcontext
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -98,7 +98,7 @@ def separate(
         with opened_checkpoint(model) as (_, config):
             stems = config.stems
         options = SeparationOptions(
-            partial(_load, model, runtime, device, dtype, processes.index == 0),
+            cache(partial(_load, model, runtime, device, dtype, processes.index == 0)),
             stems,
             *(stem, format, subtype, batch_size, overwrite, debug, audio_stream, strict),
         )

@@ -11,7 +11,7 @@ from typing import IO
 import numpy as np
 
 from ..audio.reading_ahead import read_ahead
-from ..audio.writing import AudioWriter, check_format, kept_layout, naming_file
+from ..audio.writing import FORMATS, AudioWriter, check_format, kept_layout, naming_file
 from ..audio_reading import AudioFileError, AudioInfo
 from ..separation import DEFAULT_BATCH_SIZE, SeparationStream, Separator
 from .stem_tags import cover_of, fingerprint, stem_tags
@@ -115,7 +115,8 @@ def separate_file(
     """
     with read_ahead(path, audio_stream, strict) as (info, blocks), ExitStack() as stack:
         subtype = subtype or info.subtype
-        for format in {output.suffix.lower().removeprefix(".") for output in outputs.values()}:
+        formats = {output.suffix.lower().removeprefix(".") for output in outputs.values()}
+        for format in formats:
             rate = check_format(format, info.num_channels).rate_for(info.sampling_rate)
             if rate != info.sampling_rate:
                 info.notes.append(f"has {info.sampling_rate} Hz, which {format} cannot hold: stems have {rate} Hz.")
@@ -126,7 +127,7 @@ def separate_file(
         holds_any_level = subtype == "float" and all(output.suffix.lower() == ".wav" for output in outputs.values())
         checkpoint, source = model.checkpoint or getattr(model, "name_or_path", ""), fingerprint(path)
         tags = {name: stem_tags(info.tags, name, checkpoint, source) for name in outputs}
-        cover = cover_of(path)
+        cover = cover_of(path) if any(FORMATS[format].holds_cover for format in formats) else None
         files = {
             name: stack.enter_context(stem_file(output, info, subtype, tags[name], cover, not holds_any_level))
             for name, output in outputs.items()

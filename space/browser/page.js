@@ -2,7 +2,8 @@
 
 import { downloadZip } from "client-zip";
 import { takeDroppedSongs } from "../static/drop.js";
-import { clock, mountMixer } from "../static/mixer.js";
+import { mountMixer } from "../static/mixer.js";
+import { clock } from "../static/timeline.js";
 import { Cancelled, Separator } from "./separator.js";
 import { decodeSong, MAX_MEGABYTES, MAX_MINUTES } from "./song.js";
 import { scaleOf, wavOf } from "./wav.js";

@@ -4,8 +4,6 @@ import { Levels } from "./levels.js";
 import { clock, Timeline } from "./timeline.js";
 import { Transport } from "./transport.js";
 
-export { clock };
-
 const STEP_SECONDS = 5;
 
 async function fetchBytes(url, report) {

@@ -1,6 +1,7 @@
 """Headers and time stamps that lie about lengths, while every byte of sound is there."""
 
 import random
+import re
 
 from .mutations import ODD_NUMBERS, correct_ogg_checksums
 
@@ -29,7 +30,11 @@ def lie(data: bytes, fields: Fields, generator: random.Random) -> bytes:
     """Writes other numbers into one to three fields of a header or time stamp."""
     lying = bytearray(data)
     for _ in range(generator.choice((1, 1, 2, 3))):
-        found = [(at + offset, size) for mark, offset, size in fields for at in _places(data, mark)]
+        found = [
+            (match.start() + offset, size)
+            for mark, offset, size in fields
+            for match in re.finditer(re.escape(mark), data)
+        ]
         start, size = generator.choice(found)
         order = "little" if data[:4] in (b"OggS", b"RIFF") else "big"
         now = int.from_bytes(data[start : start + size], order)
@@ -38,11 +43,3 @@ def lie(data: bytes, fields: Fields, generator: random.Random) -> bytes:
     if data[:4] == b"OggS":
         correct_ogg_checksums(lying)
     return bytes(lying)
-
-
-def _places(data: bytes, mark: bytes) -> list[int]:
-    places, at = [], data.find(mark)
-    while at >= 0:
-        places.append(at)
-        at = data.find(mark, at + 1)
-    return places
