@@ -56,7 +56,7 @@ def build_page(name: str, model: UNetSVSModule, results: Path, settings: Setting
     events.folder.keep_swept(events.uploads.needed)
     # Gradio would delete songs that wait in the queue; of its own accord it deletes what is left at the end alone.
     with gr.Blocks(title="unet-svs: take a song apart", delete_cache=(NEVER_SECONDS, NEVER_SECONDS)) as blocks:
-        gr.HTML(header_html(settings), elem_classes="unet-svs-header", js_on_load=TAKE_SONGS)
+        gr.HTML(header_html(name, settings), elem_classes="unet-svs-header", js_on_load=TAKE_SONGS)
         given = _input()
         result = _results(settings)
         with gr.Accordion("About the model", open=False):
@@ -166,13 +166,15 @@ def song_file(label: str, **options: Any) -> gr.File:
     return file
 
 
-def header_html(settings: Settings) -> str:
-    """What the page is, how much it takes, and what becomes of a song."""
+def header_html(name: str, settings: Settings) -> str:
+    """What the page is, how much it takes, what becomes of a song, and for what the model may be used."""
+    licence = dict(describe_checkpoint(name)).get("licence", "not said")
     return (
         "<header><h1>Take a song apart</h1><p>Drop a song anywhere and get its voice and its accompaniment, "
         f"to play with and to keep. At most {settings.max_minutes:g} minutes and {settings.max_megabytes:g} MB. "
         "Song and stems are deleted when you close this page, or after "
-        f"{settings.keep_minutes:g} minutes.</p>{browser_page_html()}</header>"
+        f"{settings.keep_minutes:g} minutes. Licence of the model: {escape(licence)}.</p>"
+        f"{browser_page_html()}</header>"
     )
 
 

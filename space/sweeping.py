@@ -24,6 +24,7 @@ class TemporaryFolder:
     def __init__(self, results: Path, settings: Settings):
         self.results = results
         self._keep_seconds, self._max_bytes = settings.keep_seconds, settings.max_stored_bytes
+        self.largest_upload = settings.max_bytes
 
     def is_full(self, more_bytes: int = 0) -> bool:
         return sum(size for _, size, _ in self._entries()) + more_bytes > self._max_bytes
@@ -66,8 +67,9 @@ class RefusedWhenFull:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST" and scope["path"].endswith("/upload"):
-            announced = Headers(scope=scope).get("content-length", "0")
-            num_bytes = int(announced) if announced.isdecimal() else 0
+            announced = Headers(scope=scope).get("content-length", "")
+            # An upload in chunks does not say how long it is, and may be as long as any.
+            num_bytes = int(announced) if announced.isdecimal() else self.folder.largest_upload
             if await asyncio.to_thread(self.folder.is_full, num_bytes):
                 await PlainTextResponse(FULL_FOLDER, 503)(scope, receive, send)
                 return

@@ -14,13 +14,15 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 
 import modeling_unet_svs
+from modeling_unet_svs.audio.writing import FORMATS, SUBTYPES
 from modeling_unet_svs.audio_reading import AudioReader, read_audio
-from modeling_unet_svs.command import batch
+from modeling_unet_svs.command import batch, cli
 
 from .conftest import noise, run, write_song
 
@@ -379,6 +381,10 @@ def test_an_interrupt_ends_the_wait_for_a_song_that_never_comes(unet_svs, tmp_pa
 def test_info_says_what_a_checkpoint_is(command, checkpoint, model):
     said = command("info", checkpoint).out
     assert all(part in said for part in ("vocals, accompaniment", "16000 Hz", f"{model.num_parameters():,}"))
+
+
+def test_every_format_and_subtype_that_is_written_can_be_asked_for():
+    assert (get_args(cli.Format), get_args(cli.Subtype)) == (tuple(FORMATS), tuple(SUBTYPES))
 
 
 def test_help_is_help():

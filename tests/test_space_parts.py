@@ -28,7 +28,9 @@ from page import build_page  # noqa: E402
 from page_events import PageEvents, Uploads  # noqa: E402
 from pictures import MAX_MOMENTS, NUM_COLUMNS, NUM_ROWS, MaskRecorder, RecordedMask, draw_pictures, row_edges  # noqa: E402
 from settings import Settings  # noqa: E402
-from sweeping import TemporaryFolder  # noqa: E402
+from starlette.responses import PlainTextResponse  # noqa: E402
+from starlette.testclient import TestClient  # noqa: E402
+from sweeping import RefusedWhenFull, TemporaryFolder  # noqa: E402
 
 RATE = 16_000
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -411,6 +413,18 @@ def test_what_is_old_goes_and_what_waits_or_is_worked_on_stays(tmp_path, monkeyp
     assert sweep() == set()
     sweep()
     assert [*tmp_path.iterdir()] == [results] and not [*results.iterdir()]
+
+
+def test_an_upload_that_does_not_say_how_long_it_is_needs_room_for_the_longest(tmp_path):
+    folder = TemporaryFolder(tmp_path / "results", Settings(max_megabytes=1, max_stored_megabytes=1.5))
+    page = TestClient(RefusedWhenFull(PlainTextResponse("taken"), folder))
+
+    def answers() -> list[int]:
+        return [page.post("/upload", content=content).status_code for content in (b"song", iter([b"so", b"ng"]))]
+
+    assert answers() == [200, 200]
+    (tmp_path / "song.wav").write_bytes(bytes(600_000))
+    assert answers() == [200, 503]
 
 
 def test_no_song_begins_when_the_folder_is_full_and_nothing_is_left_of_it(model, tmp_path):

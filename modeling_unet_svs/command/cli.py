@@ -9,17 +9,18 @@ import sys
 from contextlib import nullcontext
 from functools import cache, partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from .. import DEFAULT_CHECKPOINT, __version__
-from ..audio.writing import FORMATS, SUBTYPES
-from ..audio_reading import AudioFileError
-from ..separation import Separator, refuse_if
 
-Format = Literal[tuple(FORMATS)]
-Subtype = Literal[tuple(SUBTYPES)]
+if TYPE_CHECKING:
+    from ..separation import Separator
+
+# What is heavy is imported where it is used, so that the help comes at once.
+Format = Literal["wav", "flac", "mp3", "ogg", "opus", "m4a"]
+Subtype = Literal["16", "24", "float"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Runtime = Literal["auto", "torch", "onnx"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
@@ -83,6 +84,7 @@ def separate(
     If INPUT is -, the song comes from standard input, and the stem that --stem names goes to standard output.
     Several processes, launched by torchrun --nproc_per_node N -m modeling_unet_svs separate, share the songs.
     """
+    from ..separation import refuse_if
     from .batch import STANDARD_INPUT, SeparationOptions, joined_processes, separate_all, separate_standard_input
     from .checkpoint import opened_checkpoint
     from .songs import read_list
@@ -176,9 +178,11 @@ def main() -> None:
         first = next(iter(sys.argv[1:]), "-")
         commands = {command.callback.__name__ for command in app.registered_commands if command.callback}
         is_song = "." in first or os.path.exists(first)
-        said = f"{first} is no command: to separate it, use unet-svs separate {shlex.quote(first)}"
-        refuse_if(is_song and first not in commands and not first.startswith("-"), said)
+        if is_song and first not in commands and not first.startswith("-"):
+            raise ValueError(f"{first} is no command: to separate it, use unet-svs separate {shlex.quote(first)}")
         app()
     except (ValueError, OSError) as error:
+        from ..audio_reading import AudioFileError
+
         print(f"unet-svs: {error}", file=sys.stderr)
         sys.exit(FAILED if isinstance(error, (AudioFileError, OSError)) else USAGE)
