@@ -54,13 +54,14 @@ def build_page(name: str, model: UNetSVSModule, results: Path, settings: Setting
     """Lays out the page; `name` is the folder or Hub id of the checkpoint, `results` the folder for stems."""
     events = PageEvents(SeparationJob(model, settings), results)
     events.folder.keep_swept(events.uploads.needed)
+    about = describe_checkpoint(name)
     # Gradio would delete songs that wait in the queue; of its own accord it deletes what is left at the end alone.
     with gr.Blocks(title="unet-svs: take a song apart", delete_cache=(NEVER_SECONDS, NEVER_SECONDS)) as blocks:
-        gr.HTML(header_html(name, settings), elem_classes="unet-svs-header", js_on_load=TAKE_SONGS)
+        gr.HTML(header_html(about, settings), elem_classes="unet-svs-header", js_on_load=TAKE_SONGS)
         given = _input()
         result = _results(settings)
         with gr.Accordion("About the model", open=False):
-            gr.HTML(checkpoint_html(name), elem_id="checkpoint", apply_default_css=False)
+            gr.HTML(checkpoint_html(name, about), elem_id="checkpoint", apply_default_css=False)
         _wire(events, given, result, settings)
         _add_api(events, model.config.stems, settings)
         blocks.unload(events.leave)
@@ -166,9 +167,9 @@ def song_file(label: str, **options: Any) -> gr.File:
     return file
 
 
-def header_html(name: str, settings: Settings) -> str:
+def header_html(about: list[tuple[str, str]], settings: Settings) -> str:
     """What the page is, how much it takes, what becomes of a song, and for what the model may be used."""
-    licence = dict(describe_checkpoint(name)).get("licence", "not said")
+    licence = dict(about).get("licence", "not said")
     return (
         "<header><h1>Take a song apart</h1><p>Drop a song anywhere and get its voice and its accompaniment, "
         f"to play with and to keep. At most {settings.max_minutes:g} minutes and {settings.max_megabytes:g} MB. "
@@ -178,12 +179,12 @@ def header_html(name: str, settings: Settings) -> str:
     )
 
 
-def checkpoint_html(name: str) -> str:
+def checkpoint_html(name: str, about: list[tuple[str, str]]) -> str:
     """Which checkpoint separates, and what `unet-svs info` says of it."""
     # The operator's folders are nobody's business; the last two parts are a name.
     embedded = "the one that comes with unet-svs"
     shown = embedded if name == DEFAULT_CHECKPOINT else "/".join(name.rstrip("/").split("/")[-2:])
-    rows = [("checkpoint", shown), *describe_checkpoint(name)]
+    rows = [("checkpoint", shown), *about]
     cells = "".join(f"<tr><th scope='row'>{escape(key)}</th><td>{escape(value)}</td></tr>" for key, value in rows)
     return f"<table class='unet-svs-checkpoint'><tbody>{cells}</tbody></table>"
 

@@ -49,13 +49,9 @@ def python(code: str, *arguments: str | Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["separate", "--help"], ["info", "--help"]])
-def test_help_needs_neither_torch_nor_transformers(arguments):
-    python(f"{WITHOUT}from modeling_unet_svs.command.cli import main; sys.argv[1:] = {arguments}; main()")
-
-
-def test_help_reads_no_audio_library():
-    code = "sys.modules.update(av=None, numpy=None, soxr=None, onnxruntime=None)\n"
-    python(f"{code}from modeling_unet_svs.command.cli import main; sys.argv[1:] = ['separate', '--help']; main()")
+def test_help_needs_neither_torch_nor_transformers_nor_audio_libraries(arguments):
+    code = f"{WITHOUT}sys.modules.update(av=None, numpy=None, soxr=None, onnxruntime=None)\n"
+    python(f"{code}from modeling_unet_svs.command.cli import main; sys.argv[1:] = {arguments}; main()")
 
 
 def test_onnx_runtime_separates_without_torch_where_that_is_installed(tmp_path):
