@@ -24,7 +24,7 @@ def mixer_component() -> gr.HTML:
     """Makes the component, with its own style and script; its value is what `mixer_value` makes."""
     return gr.HTML(
         html_template=(STATIC / "mixer.html").read_text("utf-8"),
-        css_template=(STATIC / "mixer.css").read_text("utf-8"),
+        css_template="".join((STATIC / style).read_text("utf-8") for style in ("mixer.css", "timeline.css")),
         js_on_load=SHOW_MIXER,
         apply_default_css=False,
     )

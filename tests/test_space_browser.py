@@ -282,6 +282,35 @@ def test_downloads_are_what_was_asked_for(page, song, tmp_path):
     assert np.abs(sum(stems) - read_audio(song)[0]).max() <= 2.0**-14
 
 
+def save_mix(page, folder: Path) -> np.ndarray:
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download this mix").click()
+    path = folder / download.value.suggested_filename
+    download.value.save_as(path)
+    page.wait_for_selector(f".saved:text-is('{path.name} is saved.')")
+    return read_audio(path)[0]
+
+
+def test_the_mix_is_saved_as_it_sounds_to_the_last_bit(page, song, tmp_path):
+    bits = 2.0**-23
+    # The browser decodes positive samples of 16 bits as if 1 were 2 ** 15 - 1.
+    mix = save_mix(page, tmp_path)
+    assert np.abs(mix - read_audio(song)[0]).max() <= 2.0**-14
+    stems = {}
+    for stem, key in (("vocals", "Home"), ("accompaniment", "End")):
+        page.locator(".karaoke").focus()
+        page.keyboard.press(key)
+        stems[stem] = save_mix(page, tmp_path)
+    assert np.abs(sum(stems.values()) - mix).max() <= bits
+    page.locator(".karaoke").fill("-40")
+    page.get_by_role("group", name="vocals").get_by_role("slider").fill("50")
+    page.evaluate("unetSvsMixer.transport.setLoop(true, 3, 5.5)")
+    region = save_mix(page, tmp_path)
+    expected = 0.5 * stems["vocals"] + 0.6 * stems["accompaniment"]
+    assert np.abs(region - expected[:, 3 * RATE : 5 * RATE + RATE // 2]).max() <= bits
+    assert (tmp_path / "A song & its name (mix, loop).wav").exists()
+
+
 def test_what_is_no_song_is_said_in_plain_words_and_the_page_goes_on(browser, demo, song, tmp_path):
     text = tmp_path / "letters.mp3"
     text.write_text("la la la")

@@ -26,7 +26,8 @@ await build({
   target: "es2022",
   conditions: ["onnxruntime-web-use-extern-wasm"],
 });
-const styles = [await text(shared, "page.css"), await text(here, "page.css"), `#mixer {\n${await text(shared, "mixer.css")}\n}`];
+const mixer = (await text(shared, "mixer.css")) + (await text(shared, "timeline.css"));
+const styles = [await text(shared, "page.css"), await text(here, "page.css"), `#mixer {\n${mixer}\n}`];
 await build({
   stdin: { contents: styles.join("\n"), loader: "css" },
   outfile: join(target, "page.css"),

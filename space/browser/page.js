@@ -3,10 +3,11 @@
 import { downloadZip } from "client-zip";
 import { takeDroppedSongs } from "../static/drop.js";
 import { mountMixer } from "../static/mixer.js";
+import { saveFile } from "../static/saving.js";
 import { clock } from "../static/timeline.js";
+import { scaleOf, wavOf } from "../static/wav.js";
 import { Cancelled, Separator } from "./separator.js";
 import { decodeSong, MAX_MEGABYTES, MAX_MINUTES } from "./song.js";
-import { scaleOf, wavOf } from "./wav.js";
 
 // From here on the end is too near for an estimate to mean anything.
 const SOON_SECONDS = 2;
@@ -108,15 +109,13 @@ function show(file, stems) {
 // Saves one stem, or "all" as a zip.
 async function save(which, format) {
   const { song, stems } = mixer.value;
-  const scale = format === "16" ? scaleOf(stems.map(({ buffer }) => buffer)) : 1;
+  const buffers = stems.map(({ buffer }) => buffer);
+  const scale = scaleOf(buffers, format);
   const files = stems
     .filter(({ name }) => which === "all" || which === name)
     .map(({ name, buffer }) => ({ name: `${song} - ${name}.wav`, input: wavOf(buffer, format, scale) }));
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(which === "all" ? await downloadZip(files).blob() : files[0].input);
-  link.download = which === "all" ? `${song} - stems.zip` : files[0].name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  if (which === "all") saveFile(await downloadZip(files).blob(), `${song} - stems.zip`);
+  else saveFile(files[0].input, files[0].name);
   say(scale < 1 ? `So that nothing clips, all stems are saved at ${scale.toFixed(3)} of their level.` : "Saved.");
 }
 

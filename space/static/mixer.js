@@ -1,6 +1,8 @@
 // The mixer's buttons, sliders and keys, for both pages.
 
 import { Levels } from "./levels.js";
+import { makeMix, mixName } from "./mix.js";
+import { saveFile } from "./saving.js";
 import { clock, Timeline } from "./timeline.js";
 import { Transport } from "./transport.js";
 
@@ -108,6 +110,26 @@ export function mountMixer(element, props, watch, save) {
         button.setAttribute("aria-label", "Download " + title);
         button.addEventListener("click", () => save(which, find(".format").value));
         find(".saves .buttons").append(button);
+      }
+    }
+
+    // Paints between what it says and what it does.
+    async saveMix() {
+      const button = find(".save-mix");
+      if (button.ariaBusy === "true") return;
+      button.ariaBusy = "true";
+      find(".saved").textContent = "Making the mix…";
+      const name = mixName(this.song.song, this.transport);
+      try {
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        const { blob, scale } = await makeMix(this.transport, this.levels, find(".format").value);
+        saveFile(blob, name);
+        const level = scale < 1 ? `, at ${scale.toFixed(3)} of its level, or it would clip` : "";
+        find(".saved").textContent = `${name} is saved${level}.`;
+      } catch (error) {
+        find(".saved").textContent = "The mix could not be made. " + error.message;
+      } finally {
+        button.ariaBusy = "false";
       }
     }
 
@@ -231,6 +253,7 @@ export function mountMixer(element, props, watch, save) {
       cancelAnimationFrame(this.frame);
       find(".strips").replaceChildren();
       find(".saves .buttons").replaceChildren();
+      find(".saved").textContent = "";
       find(".pictures .rows").replaceChildren();
     }
   }
@@ -259,6 +282,7 @@ export function mountMixer(element, props, watch, save) {
   }
 
   find(".play").addEventListener("click", () => mixer && mixer.togglePlay());
+  find(".save-mix").addEventListener("click", () => mixer && mixer.saveMix());
   find(".loop").addEventListener("click", () => mixer && mixer.toggleLoop());
   find(".loop-start").addEventListener("click", () => mixer && mixer.markLoop("start"));
   find(".loop-end").addEventListener("click", () => mixer && mixer.markLoop("end"));

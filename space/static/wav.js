@@ -1,10 +1,12 @@
-// Stems as WAV files, made in the page.
+// WAV files, made in the page.
 
 const BLOCK_SAMPLES = 1 << 16;
-const HIGHEST = 1 - 2 ** -15;
+const BYTES = { 16: 2, 24: 3, float: 4 };
 
-// The factor that brings all stems between -1 and the largest number of 16 bits, so that they still add up.
-export function scaleOf(buffers) {
+// The factor that brings all buffers between -1 and the largest number of so many bits, so that they still add up.
+export function scaleOf(buffers, format) {
+  if (format === "float") return 1;
+  const largest = 1 - 2 ** (1 - format);
   let [highest, lowest] = [0, 0];
   for (const buffer of buffers) {
     for (let channel = 0; channel < buffer.numberOfChannels; channel++) {
@@ -14,13 +16,13 @@ export function scaleOf(buffers) {
       }
     }
   }
-  return Math.min(1, highest > HIGHEST ? HIGHEST / highest : 1, lowest < -1 ? -1 / lowest : 1);
+  return Math.min(1, highest > largest ? largest / highest : 1, lowest < -1 ? -1 / lowest : 1);
 }
 
-// `format` is "16", for which samples are multiplied by `scale`, or "float".
+// `format` is "16" or "24", for which samples are multiplied by `scale`, or "float".
 export function wavOf(buffer, format, scale) {
   const { numberOfChannels, sampleRate, length } = buffer;
-  const numBytes = format === "float" ? 4 : 2;
+  const numBytes = BYTES[format];
   const frameBytes = numBytes * numberOfChannels;
   const channels = Array.from({ length: numberOfChannels }, (_, channel) => buffer.getChannelData(channel));
   const parts = [header(format === "float" ? 3 : 1, numberOfChannels, sampleRate, numBytes, length * frameBytes)];
@@ -29,14 +31,20 @@ export function wavOf(buffer, format, scale) {
     const block = new DataView(new ArrayBuffer(size * frameBytes));
     for (let i = 0; i < size; i++) {
       channels.forEach((samples, channel) => {
-        const offset = i * frameBytes + channel * numBytes;
-        if (format === "float") block.setFloat32(offset, samples[start + i], true);
-        else block.setInt16(offset, Math.round(samples[start + i] * scale * 2 ** 15), true);
+        write(block, i * frameBytes + channel * numBytes, samples[start + i] * scale, format);
       });
     }
     parts.push(block);
   }
   return new Blob(parts, { type: "audio/wav" });
+}
+
+function write(view, offset, sample, format) {
+  if (format === "float") return view.setFloat32(offset, sample, true);
+  if (format === "16") return view.setInt16(offset, Math.round(sample * 2 ** 15), true);
+  const number = Math.round(sample * 2 ** 23);
+  view.setUint8(offset, number & 255);
+  view.setInt16(offset + 1, number >> 8, true);
 }
 
 function header(kind, numChannels, samplingRate, numBytes, dataBytes) {
