@@ -1,5 +1,6 @@
 """The page that separates in the visitor's own browser: stems as in Python, and nothing leaves the machine."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -112,6 +113,31 @@ def test_a_visitor_separates_and_listens(browser, site, tmp_path, width, theme):
         page.wait_for_selector(".position:not(:text-is('0:00.0'))")
         page.get_by_role("button", name="Mute vocals").click()
         assert page.evaluate("unetSvsMixer.levels.gain(0)") == 0
+
+
+def test_the_mix_is_made_in_another_tempo_under_the_page_s_own_security_policy(browser, site, tmp_path):
+    song = write_song(tmp_path / "song.flac", noise(2, 3 * RATE), RATE)
+    with opened_page(browser, site) as page:
+        separate(page, song)
+        stems = [download(page, name, tmp_path) for name in ("vocals", "accompaniment")]
+        assert np.abs(download(page, "this mix", tmp_path) - sum(stems)).max() < 1e-7
+        page.locator(".tempo").fill("75")
+        page.evaluate("unetSvsMixer.transport.loading")
+        page.click(".play")
+        page.wait_for_selector(".play.playing")
+        assert page.evaluate("unetSvsMixer.transport.heard.tempo") == 0.75
+        assert download(page, "this mix", tmp_path).shape == (2, 4 * RATE)
+        assert (tmp_path / "song (mix, tempo 75).wav").exists()
+
+
+def test_the_demo_has_the_stretcher_as_npm_has_it():
+    folder = PAGE / "node_modules" / "signalsmith-stretch"
+    if "CI" not in os.environ and not folder.is_dir():
+        pytest.skip("no signalsmith-stretch: npm ci --prefix space/browser")
+    served_by_demo = (ROOT / "space" / "static" / "signalsmith-stretch.js").read_text("utf-8")
+    licence, code = served_by_demo.split("*/\n", 1)
+    assert code == (folder / "SignalsmithStretch.mjs").read_text("utf-8")
+    assert json.loads((folder / "package.json").read_text())["version"] in licence and "MIT License" in licence
 
 
 def test_sixteen_bits_do_not_clip(browser, site, tmp_path):

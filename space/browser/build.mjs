@@ -39,4 +39,5 @@ await writeFile(join(target, "index.html"), html.replace("<!-- mixer -->", await
 for (const name of ["ort-wasm-simd-threaded", "ort-wasm-simd-threaded.asyncify"]) {
   for (const ending of [".mjs", ".wasm"]) await cp(join(runtime, name + ending), join(target, name + ending));
 }
+await cp(join(shared, "signalsmith-stretch.js"), join(target, "signalsmith-stretch.js"));
 await cp(join(here, "..", "examples", "Synthesised song.ogg"), join(target, "Synthesised song.ogg"));

@@ -1,5 +1,6 @@
 // The mix as it sounds now, as a file.
 
+import { isNeutral, stretched } from "./stretch.js";
 import { scaleOf, wavOf } from "./wav.js";
 
 const WAV_FORMATS = ["16", "float"];
@@ -23,16 +24,26 @@ function sum(buffers, gains, { start, end }) {
 
 // Gives the file and what its samples were multiplied by; `format` is that of other downloads, and 24 bits take the
 // place of one that is not made here.
-export function makeMix(transport, levels, format) {
-  const { loop, duration, stems } = transport;
+export async function makeMix(transport, levels, format) {
+  const { loop, duration, stems, pitch } = transport;
   const region = loop.on ? loop : { start: 0, end: duration };
   const gains = stems.map((_, index) => levels.gain(index));
-  const mix = sum(stems.map(({ buffer }) => buffer), gains, region);
+  const played = sum(stems.map(({ buffer }) => buffer), gains, region);
+  const mix = isNeutral(pitch) ? played : await stretched(played, pitch);
   const bits = WAV_FORMATS.includes(format) ? format : "24";
   const scale = scaleOf([mix], bits);
   return { blob: wavOf(mix, bits, scale), scale };
 }
 
-export function mixName(song, transport) {
-  return `${song} (${["mix", transport.loop.on && "loop"].filter(Boolean).join(", ")}).wav`;
+// With what is not as in the song.
+export function mixName(song, { loop, pitch: { semitones, tempo } }) {
+  const parts = ["mix"];
+  if (loop.on) parts.push("loop");
+  if (semitones) parts.push(`key ${signed(semitones)}`);
+  if (tempo !== 1) parts.push(`tempo ${Math.round(100 * tempo)}`);
+  return `${song} (${parts.join(", ")}).wav`;
+}
+
+export function signed(number) {
+  return (number > 0 ? "+" : "") + number;
 }

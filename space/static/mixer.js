@@ -1,8 +1,9 @@
 // The mixer's buttons, sliders and keys, for both pages.
 
 import { Levels } from "./levels.js";
-import { makeMix, mixName } from "./mix.js";
+import { makeMix, mixName, signed } from "./mix.js";
 import { saveFile } from "./saving.js";
+import { NEUTRAL } from "./stretch.js";
 import { clock, Timeline } from "./timeline.js";
 import { Transport } from "./transport.js";
 
@@ -169,6 +170,14 @@ export function mountMixer(element, props, watch, save) {
       await this.transport.play();
     }
 
+    async setPitch(pitch) {
+      try {
+        await this.transport.setPitch(pitch);
+      } catch (error) {
+        find(".saved").textContent = "Key and tempo cannot be changed. " + error.message;
+      }
+    }
+
     toggleLoop() {
       this.transport.setLoop(!this.transport.loop.on);
     }
@@ -198,6 +207,19 @@ export function mountMixer(element, props, watch, save) {
       find(".karaoke").setAttribute("aria-valuetext", words || part + (karaoke < 0 ? rest : voice));
     }
 
+    showPitch() {
+      const { semitones, tempo } = this.transport.pitch;
+      const percent = Math.round(100 * tempo);
+      for (const [name, value, text] of [["key", semitones, signed(semitones)], ["tempo", percent, percent + " %"]]) {
+        find("." + name).value = value;
+        find(".value", find("." + name).parentElement).textContent = text;
+      }
+      const steps = Math.abs(semitones) === 1 ? " semitone " : " semitones ";
+      const said = semitones ? Math.abs(semitones) + steps + (semitones > 0 ? "up" : "down") : "the song's own";
+      find(".key").setAttribute("aria-valuetext", said);
+      find(".tempo").setAttribute("aria-valuetext", percent + " percent");
+    }
+
     showTime() {
       const position = this.transport.position();
       const seek = find(".seek");
@@ -215,6 +237,7 @@ export function mountMixer(element, props, watch, save) {
       find(".region").textContent =
         loop.on || loop.start > 0 || loop.end < this.transport.duration ? clock(loop.start, true) + " – " + clock(loop.end, true) : "";
       this.showLevels();
+      this.showPitch();
       this.showTime();
       cancelAnimationFrame(this.frame);
       if (playing) this.animate();
@@ -292,6 +315,12 @@ export function mountMixer(element, props, watch, save) {
     mixer.levels.karaoke = Number(event.target.value) / 100;
     mixer.showLevels();
   });
+  const onPitch = (slider, pitchAt, neutral) => {
+    slider.addEventListener("input", () => mixer && mixer.setPitch(pitchAt(Number(slider.value))));
+    slider.addEventListener("dblclick", () => mixer && mixer.setPitch(pitchAt(neutral)));
+  };
+  onPitch(find(".key"), (semitones) => ({ semitones }), NEUTRAL.semitones);
+  onPitch(find(".tempo"), (percent) => ({ tempo: percent / 100 }), 100 * NEUTRAL.tempo);
   find(".mixer").addEventListener("keydown", (event) => mixer && mixer.key(event));
   watch("value", () => load(props.value));
   load(props.value);

@@ -1,17 +1,24 @@
 // One clock for all stems: whatever is played begins at one time of one AudioContext, so the stems cannot drift apart.
 
+import { isNeutral, NEUTRAL, Stretch } from "./stretch.js";
+
 const LEAD_SECONDS = 0.03;
 const FADE_SECONDS = 0.005;
 
 export class Transport {
   constructor(samplingRate, buffers) {
     this.samplingRate = samplingRate;
-    this.stems = buffers.map((buffer) => ({ buffer, gain: null, source: null, fade: null, startedAt: 0, offset: 0 }));
+    this.stems = buffers.map((buffer) => ({ buffer, gain: null, source: null, fade: null }));
     this.duration = Math.max(...buffers.map((buffer) => buffer.duration));
     this.context = null;
     this.playing = false;
     this.offset = 0;
+    this.startedAt = 0;
     this.loop = { on: false, start: 0, end: this.duration };
+    // What is asked for, and what is heard: another key or tempo has to be loaded first.
+    this.pitch = { ...NEUTRAL };
+    this.heard = { ...NEUTRAL };
+    this.stretch = null;
     this.onchange = () => {};
   }
 
@@ -37,35 +44,63 @@ export class Transport {
   start() {
     const { on, start, end } = this.loop;
     if (on && (this.offset < start || this.offset >= end)) this.offset = start;
-    const when = this.context.currentTime + LEAD_SECONDS;
-    for (const stem of this.stems) {
-      stem.source = this.context.createBufferSource();
-      stem.source.buffer = stem.buffer;
-      Object.assign(stem.source, { loop: on, loopStart: start, loopEnd: end });
+    this.heard = this.stretch ? { ...this.pitch } : { ...NEUTRAL };
+    const isStretched = !isNeutral(this.heard);
+    const when = this.context.currentTime + (isStretched ? this.stretch.leadSeconds : LEAD_SECONDS);
+    this.startedAt = when;
+    this.stems.forEach((stem, index) => {
       stem.fade = this.context.createGain();
       stem.fade.gain.setValueAtTime(0, when);
       stem.fade.gain.linearRampToValueAtTime(1, when + FADE_SECONDS);
+      stem.source = isStretched ? this.stretch.outputs[index] : this.playSamples(stem.buffer, when);
       stem.source.connect(stem.fade).connect(stem.gain);
-      stem.startedAt = when;
-      stem.offset = this.offset;
-      stem.source.start(when, this.offset);
-    }
+    });
+    this.playing = true;
+    if (isStretched) return this.bend(when);
     const first = this.stems[0].source;
     first.onended = () => first === this.stems[0].source && this.end();
-    this.playing = true;
+  }
+
+  // With neither key nor tempo changed, every sample is heard as it is.
+  playSamples(buffer, when) {
+    const source = this.context.createBufferSource();
+    source.buffer = buffer;
+    Object.assign(source, { loop: this.loop.on, loopStart: this.loop.start, loopEnd: this.loop.end });
+    source.start(when, this.offset);
+    return source;
+  }
+
+  // Goes on in the key and at the tempo that are to be heard.
+  bend(when) {
+    this.stretch.play(when, this.offset, this.heard, this.loop);
+    this.awaitEnd();
+  }
+
+  awaitEnd() {
+    clearTimeout(this.timer);
+    if (this.loop.on) return;
+    const left = (this.duration - this.position()) / this.heard.tempo;
+    const lead = Math.max(0, this.startedAt - this.context.currentTime);
+    this.timer = setTimeout(() => (left > 0 ? this.awaitEnd() : this.end()), 1000 * (left + lead));
   }
 
   stop() {
     this.offset = this.position();
     this.playing = false;
+    clearTimeout(this.timer);
     const now = this.context ? this.context.currentTime : 0;
     for (const { source, fade } of this.stems) {
       if (!source) continue;
-      source.onended = null;
       fade.gain.cancelScheduledValues(now);
       fade.gain.setTargetAtTime(0, now, FADE_SECONDS / 3);
-      source.stop(now + 2 * FADE_SECONDS);
+      if (source.stop) {
+        source.onended = null;
+        source.stop(now + 2 * FADE_SECONDS);
+      } else {
+        setTimeout(() => source.disconnect(fade), 10_000 * FADE_SECONDS);
+      }
     }
+    if (!isNeutral(this.heard)) this.stretch.stop(now + 2 * FADE_SECONDS);
     for (const stem of this.stems) stem.source = null;
   }
 
@@ -76,6 +111,7 @@ export class Transport {
   }
 
   end() {
+    if (!isNeutral(this.heard)) this.stop();
     this.playing = false;
     this.offset = this.duration;
     for (const stem of this.stems) stem.source = null;
@@ -93,31 +129,63 @@ export class Transport {
   }
 
   setLoop(on, start = this.loop.start, end = this.loop.end) {
-    const position = this.position();
-    const wasPlaying = this.playing;
-    if (wasPlaying) this.stop();
-    this.loop = { on, start: Math.max(0, Math.min(start, end)), end: Math.min(this.duration, Math.max(start, end)) };
-    this.offset = position;
-    if (wasPlaying) this.start();
+    this.restarted(() => {
+      this.loop = { on, start: Math.max(0, Math.min(start, end)), end: Math.min(this.duration, Math.max(start, end)) };
+    });
     this.onchange();
   }
 
-  positionOf(stem) {
+  // Key in semitones, tempo as a factor; the song goes on as it was until the stretcher is there.
+  async setPitch(pitch) {
+    this.pitch = { ...this.pitch, ...pitch };
+    this.onchange();
+    if (!isNeutral(this.pitch) && !this.stretch) {
+      this.open();
+      this.loading ??= Stretch.load(this.context, this.stems.map(({ buffer }) => buffer));
+      try {
+        const stretch = await this.loading;
+        if (this.context) this.stretch = stretch;
+      } catch (error) {
+        this.loading = null;
+        this.pitch = { ...NEUTRAL };
+        this.onchange();
+        throw error;
+      }
+    }
+    if (!this.playing || (!this.stretch && isNeutral(this.pitch))) return;
+    if (isNeutral(this.pitch) || isNeutral(this.heard)) {
+      if (isNeutral(this.pitch) !== isNeutral(this.heard)) this.restarted(() => {});
+    } else {
+      this.offset = this.position();
+      this.startedAt = this.context.currentTime;
+      this.heard = { ...this.pitch };
+      this.bend(this.startedAt);
+    }
+  }
+
+  // Does what cannot be done to sources that play.
+  restarted(change) {
+    const wasPlaying = this.playing;
+    const position = this.position();
+    if (wasPlaying) this.stop();
+    change();
+    // Stems between two samples would be interpolated.
+    this.offset = Math.round(position * this.samplingRate) / this.samplingRate;
+    if (wasPlaying) this.start();
+  }
+
+  position() {
     if (!this.playing) return this.offset;
-    const position = stem.offset + Math.max(0, this.context.currentTime - stem.startedAt);
+    const position = this.offset + Math.max(0, this.context.currentTime - this.startedAt) * this.heard.tempo;
     const { on, start, end } = this.loop;
     if (on && position >= end) return start + ((position - start) % (end - start));
     return Math.min(position, this.duration);
   }
 
-  position() {
-    return this.positionOf(this.stems[0]);
-  }
-
   close() {
     if (this.playing) this.stop();
     if (this.context) this.context.close();
-    this.context = null;
+    this.context = this.stretch = null;
     this.onchange = () => {};
   }
 }
