@@ -12,6 +12,7 @@ import pytest
 
 from modeling_unet_svs import DEFAULT_CHECKPOINT, UNetSVSModel
 from modeling_unet_svs.audio_reading import read_audio
+from modeling_unet_svs.command.checkpoint import describe_checkpoint
 from modeling_unet_svs.command.torch_runtime import load_checkpoint
 from modeling_unet_svs.onnx.runner import OnnxSeparator
 
@@ -128,6 +129,16 @@ def test_the_mix_is_made_in_another_tempo_under_the_page_s_own_security_policy(b
         assert page.evaluate("unetSvsMixer.transport.heard.tempo") == 0.75
         assert download(page, "this mix", tmp_path).shape == (2, 4 * RATE)
         assert (tmp_path / "song (mix, tempo 75).wav").exists()
+
+
+def test_the_first_lines_say_what_becomes_of_a_song_and_for_what_the_model_may_be_used(browser, built, site):
+    licence = dict(describe_checkpoint(DEFAULT_CHECKPOINT))["licence"]
+    with served(built) as url, opened_page(browser, url) as page:
+        said = page.locator("header").inner_text()
+        assert "Nothing is uploaded, and nothing is kept when you close this page. At most 15 minutes and" in said
+        assert f"Licence of the model: {licence}." in said
+    with opened_page(browser, site) as page:
+        assert "Licence of the model: not said." in page.locator("header").inner_text()
 
 
 def test_the_demo_has_the_stretcher_as_npm_has_it():

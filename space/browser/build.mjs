@@ -34,10 +34,23 @@ await build({
   minify: true,
   target: ["chrome109", "firefox115", "safari16"],
 });
+const parts = { mixer: await text(shared, "mixer.html"), licence: escape(await licenceOf(checkpoint)) };
 const html = await text(here, "index.html");
-await writeFile(join(target, "index.html"), html.replace("<!-- mixer -->", await text(shared, "mixer.html")));
+await writeFile(join(target, "index.html"), html.replace(/<!-- (mixer|licence) -->/g, (_, part) => parts[part]));
 for (const name of ["ort-wasm-simd-threaded", "ort-wasm-simd-threaded.asyncify"]) {
   for (const ending of [".mjs", ".wasm"]) await cp(join(runtime, name + ending), join(target, name + ending));
 }
 await cp(join(shared, "signalsmith-stretch.js"), join(target, "signalsmith-stretch.js"));
 await cp(join(here, "..", "examples", "Synthesised song.ogg"), join(target, "Synthesised song.ogg"));
+
+// As the model card has it.
+async function licenceOf(folder) {
+  const card = await text(folder, "README.md").catch(() => "");
+  const [, data] = /^---\n(.*?)\n---$/ms.exec(card) ?? ["", ""];
+  const [, licence] = /^license_name: (.+)$/m.exec(data) ?? /^license: (.+)$/m.exec(data) ?? ["", "not said"];
+  return licence.replace(/^(["'])(.*)\1$/, "$2");
+}
+
+function escape(words) {
+  return words.replace(/[&<>]/g, (letter) => `&#${letter.charCodeAt(0)};`);
+}
