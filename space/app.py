@@ -23,7 +23,7 @@ if importlib.util.find_spec("spaces") is not None:
 
 import gradio as gr  # noqa: E402
 import torch  # noqa: E402
-from page import STATIC, browser_page_routes, build_page, mixer_routes  # noqa: E402
+from page import STATIC, browser_page_routes, build_page, mixer_routes, name_page_in_links  # noqa: E402
 from settings import Settings  # noqa: E402
 from starlette.middleware import Middleware  # noqa: E402
 from sweeping import RefusedWhenFull, TemporaryFolder  # noqa: E402
@@ -52,6 +52,7 @@ def main() -> None:
         button_primary_background_fill_hover="*primary_800",
         button_primary_background_fill_hover_dark="*primary_800",
     )
+    name_page_in_links()
     build_page(settings.model, model, results, settings).launch(
         theme=theme,
         css_paths=STATIC / "page.css",

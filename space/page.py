@@ -1,12 +1,15 @@
 """Lays out the page and the API, and wires them to their events."""
 
 import json
+import re
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.routes import templates
+from jinja2 import ChoiceLoader, DictLoader
 from job import SeparationJob
 from mixer import FORMATS, MODULES, STATIC, TAKE_SONGS, mixer_component
 from page_events import PageEvents, cancel_button, delete_stems, message_html
@@ -187,6 +190,15 @@ def checkpoint_html(name: str, about: list[tuple[str, str]]) -> str:
     rows = [("checkpoint", shown), *about]
     cells = "".join(f"<tr><th scope='row'>{escape(key)}</th><td>{escape(value)}</td></tr>" for key, value in rows)
     return f"<table class='unet-svs-checkpoint'><tbody>{cells}</tbody></table>"
+
+
+def name_page_in_links() -> None:
+    """Gives links to the page our title, text and picture; Gradio's scripts would add a `head` too late for that."""
+    loader, name = templates.env.loader, "frontend/index.html"
+    gradios, *_ = loader.get_source(templates.env, name)
+    ours = "<head>" + (STATIC / "preview.html").read_text("utf-8")
+    page = re.sub(r'<meta\s+(property="og:|name="twitter:)[^>]*>', "", gradios).replace("<head>", ours, 1)
+    templates.env.loader = ChoiceLoader([DictLoader({name: page}), loader])
 
 
 def browser_page_html() -> str:

@@ -37,7 +37,7 @@ def built(tmp_path_factory) -> Path:
     return build_page(folder)
 
 
-def build_page(*arguments: Path) -> Path:
+def build_page(*arguments: Path | str) -> Path:
     subprocess.run(["node", "build.mjs", *map(str, arguments)], cwd=PAGE, check=True, timeout=100)
     return arguments[0]
 
@@ -139,6 +139,15 @@ def test_the_first_lines_say_what_becomes_of_a_song_and_for_what_the_model_may_b
         assert f"Licence of the model: {licence}." in said
     with opened_page(browser, site) as page:
         assert "Licence of the model: not said." in page.locator("header").inner_text()
+
+
+def test_a_link_to_the_page_shows_what_it_is(built, checkpoint, tmp_path):
+    placed = build_page(tmp_path, checkpoint, "https://example.com/songs/")
+    for folder, image in ((built, "preview.png"), (placed, "https://example.com/songs/preview.png")):
+        page = (folder / "index.html").read_text()
+        assert f'<meta property="og:image" content="{image}" />' in page and "<!--" not in page.split("<body>")[1]
+        assert '<meta property="og:title" content="Take a song apart on your own computer" />' in page
+        assert (folder / "preview.png").stat().st_size < 200_000
 
 
 def test_the_demo_has_the_stretcher_as_npm_has_it():

@@ -1,10 +1,12 @@
 """The page as a visitor has it: a real browser, at the width of a desk and of a phone, in light and in dark."""
 
 import base64
+import re
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -189,6 +191,18 @@ def test_the_mixer_is_in_sight_and_large_enough_for_fingers_when_a_song_is_done(
         assert page.evaluate("document.activeElement.className") == "play"
         if size[0] < 1000:
             assert page.evaluate(SMALL_TARGETS) == []
+
+
+def test_a_link_to_the_page_shows_what_it_is(demo):
+    page = urlopen(f"{demo.url}/").read().decode()
+    for name, said in (
+        ("title", "Take a song apart"),
+        ("description", "The voice and the accompaniment of any song, to play with in one mixer and to keep."),
+        ("image", f"{demo.url}/mixer/preview.png"),
+    ):
+        assert re.findall(f'"og:{name}"\\s+content="(.*?)"', page) == [said]
+    picture = urlopen(f"{demo.url}/mixer/preview.png")
+    assert picture.headers["content-type"] == "image/png" and len(picture.read()) < 200_000
 
 
 def test_a_song_that_is_dropped_takes_the_place_of_the_one_before_it(browser, demo, song, tmp_path):

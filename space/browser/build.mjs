@@ -1,4 +1,5 @@
-// `node build.mjs [folder [checkpoint]]` bundles the page with the Space's mixer, the WebAssembly files and the network.
+// `node build.mjs [folder [checkpoint [address]]]` bundles the page with the Space's mixer, the WebAssembly files and the
+// network; the address is where it will be, for those who show links to it.
 
 import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -10,6 +11,7 @@ const shared = join(here, "..", "static");
 const runtime = join(here, "node_modules", "onnxruntime-web", "dist");
 const target = process.argv[2] ?? join(here, "dist");
 const checkpoint = process.argv[3] ?? join(here, "..", "..", "modeling_unet_svs", "checkpoint");
+const address = process.argv[4] ?? "";
 const text = (...path) => readFile(join(...path), "utf8");
 
 await mkdir(join(target, "model"), { recursive: true });
@@ -34,13 +36,13 @@ await build({
   minify: true,
   target: ["chrome109", "firefox115", "safari16"],
 });
-const parts = { mixer: await text(shared, "mixer.html"), licence: escape(await licenceOf(checkpoint)) };
+const parts = { mixer: await text(shared, "mixer.html"), licence: escape(await licenceOf(checkpoint)), address };
 const html = await text(here, "index.html");
-await writeFile(join(target, "index.html"), html.replace(/<!-- (mixer|licence) -->/g, (_, part) => parts[part]));
+await writeFile(join(target, "index.html"), html.replace(/<!-- (mixer|licence|address) -->/g, (_, part) => parts[part]));
 for (const name of ["ort-wasm-simd-threaded", "ort-wasm-simd-threaded.asyncify"]) {
   for (const ending of [".mjs", ".wasm"]) await cp(join(runtime, name + ending), join(target, name + ending));
 }
-await cp(join(shared, "signalsmith-stretch.js"), join(target, "signalsmith-stretch.js"));
+for (const name of ["signalsmith-stretch.js", "preview.png"]) await cp(join(shared, name), join(target, name));
 await cp(join(here, "..", "examples", "Synthesised song.ogg"), join(target, "Synthesised song.ogg"));
 
 // As the model card has it.
