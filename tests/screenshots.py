@@ -42,6 +42,7 @@ def take(browser, url: str, path: Path, size: tuple[int, int], top: str) -> None
         page.evaluate(LOOP)
         page.locator(".karaoke").fill("50")
         page.evaluate(AT_THE_MIXER, top)
+        page.mouse.move(0, 0)
         page.wait_for_timeout(500)
         page.screenshot(path=path)
 
