@@ -24,12 +24,12 @@ function sum(buffers, gains, { start, end }) {
 
 // Gives the file and what its samples were multiplied by; `format` is that of other downloads, and 24 bits take the
 // place of one that is not made here.
-export async function makeMix(transport, levels, format) {
+export async function makeMix(transport, levels, format, report) {
   const { loop, duration, stems, pitch } = transport;
   const region = loop.on ? loop : { start: 0, end: duration };
   const gains = stems.map((_, index) => levels.gain(index));
   const played = sum(stems.map(({ buffer }) => buffer), gains, region);
-  const mix = isNeutral(pitch) ? played : await stretched(played, pitch);
+  const mix = isNeutral(pitch) ? played : await stretched(played, pitch, report);
   const bits = WAV_FORMATS.includes(format) ? format : "24";
   const scale = scaleOf([mix], bits);
   return { blob: wavOf(mix, bits, scale), scale };

@@ -119,16 +119,18 @@ export function mountMixer(element, props, watch, save) {
       const button = find(".save-mix");
       if (button.ariaBusy === "true") return;
       button.ariaBusy = "true";
-      find(".saved").textContent = "Making the mix…";
+      const say = (text) => (find(".saved").textContent = text);
+      say("Making the mix…");
       const name = mixName(this.song.song, this.transport);
       try {
         await new Promise((resolve) => setTimeout(resolve, 50));
-        const { blob, scale } = await makeMix(this.transport, this.levels, find(".format").value);
+        const report = (share) => say(`Making the mix… ${Math.round(100 * share)} %`);
+        const { blob, scale } = await makeMix(this.transport, this.levels, find(".format").value, report);
         saveFile(blob, name);
         const level = scale < 1 ? `, at ${scale.toFixed(3)} of its level, or it would clip` : "";
-        find(".saved").textContent = `${name} is saved${level}.`;
+        say(`${name} is saved${level}.`);
       } catch (error) {
-        find(".saved").textContent = "The mix could not be made. " + error.message;
+        say("The mix could not be made. " + error.message);
       } finally {
         button.ariaBusy = "false";
       }

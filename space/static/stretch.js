@@ -3,6 +3,7 @@
 const LIBRARY = new URL("signalsmith-stretch.js", import.meta.url).href;
 // Until the stretcher has heard enough to give sound.
 const OFFLINE_LEAD_SECONDS = 0.5;
+const REPORT_MILLISECONDS = 2000;
 
 export const NEUTRAL = { semitones: 0, tempo: 1 };
 
@@ -58,8 +59,8 @@ export class Stretch {
   }
 }
 
-// A whole buffer in another key or tempo.
-export async function stretched(buffer, { semitones, tempo }) {
+// A whole buffer in another key or tempo; `report` is told what share is done.
+export async function stretched(buffer, { semitones, tempo }, report) {
   const { numberOfChannels, sampleRate } = buffer;
   const lead = Math.round(OFFLINE_LEAD_SECONDS * sampleRate);
   const length = Math.max(1, Math.round(buffer.length / tempo));
@@ -67,7 +68,8 @@ export async function stretched(buffer, { semitones, tempo }) {
   const node = await makeNode(context, [buffer]);
   await node.schedule({ active: true, output: lead / sampleRate, input: 0, rate: tempo, semitones });
   node.connect(context.destination);
-  const rendered = await context.startRendering();
+  const watching = setInterval(() => report((context.currentTime * sampleRate) / context.length), REPORT_MILLISECONDS);
+  const rendered = await context.startRendering().finally(() => clearInterval(watching));
   const result = new AudioBuffer({ numberOfChannels, length, sampleRate });
   for (let channel = 0; channel < numberOfChannels; channel++) {
     result.copyToChannel(rendered.getChannelData(channel).subarray(lead), channel);

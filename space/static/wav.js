@@ -27,24 +27,33 @@ export function wavOf(buffer, format, scale) {
   const channels = Array.from({ length: numberOfChannels }, (_, channel) => buffer.getChannelData(channel));
   const parts = [header(format === "float" ? 3 : 1, numberOfChannels, sampleRate, numBytes, length * frameBytes)];
   for (let start = 0; start < length; start += BLOCK_SAMPLES) {
-    const size = Math.min(BLOCK_SAMPLES, length - start);
-    const block = new DataView(new ArrayBuffer(size * frameBytes));
-    for (let i = 0; i < size; i++) {
-      channels.forEach((samples, channel) => {
-        write(block, i * frameBytes + channel * numBytes, samples[start + i] * scale, format);
-      });
-    }
-    parts.push(block);
+    const block = channels.map((samples) => samples.subarray(start, start + BLOCK_SAMPLES));
+    parts.push(WRITERS[format](block, block[0].length * block.length, scale));
   }
   return new Blob(parts, { type: "audio/wav" });
 }
 
-function write(view, offset, sample, format) {
-  if (format === "float") return view.setFloat32(offset, sample, true);
-  if (format === "16") return view.setInt16(offset, Math.round(sample * 2 ** 15), true);
-  const number = Math.round(sample * 2 ** 23);
-  view.setUint8(offset, number & 255);
-  view.setInt16(offset + 1, number >> 8, true);
+// Every browser's numbers have their lowest byte first, as WAV has.
+const WRITERS = {
+  16: (channels, size, scale) => interleaved(channels, new Int16Array(size), (sample) => Math.round(sample * scale * 2 ** 15)),
+  float: (channels, size) => interleaved(channels, new Float32Array(size), (sample) => sample),
+  24: (channels, size, scale) => {
+    const numbers = interleaved(channels, new Int32Array(size), (sample) => Math.round(sample * scale * 2 ** 23));
+    const bytes = new Uint8Array(3 * size);
+    for (let i = 0; i < size; i++) {
+      bytes[3 * i] = numbers[i];
+      bytes[3 * i + 1] = numbers[i] >> 8;
+      bytes[3 * i + 2] = numbers[i] >> 16;
+    }
+    return bytes;
+  },
+};
+
+function interleaved(channels, result, convert) {
+  channels.forEach((samples, channel) => {
+    for (let i = 0; i < samples.length; i++) result[i * channels.length + channel] = convert(samples[i]);
+  });
+  return result;
 }
 
 function header(kind, numChannels, samplingRate, numBytes, dataBytes) {
