@@ -22,7 +22,7 @@ from modeling_unet_svs.command.torch_runtime import choose_dtype, load_checkpoin
 
 from .arguments import TrainingArguments
 from .checkpoints import find_checkpoint, load_checkpoint_state, save_checkpoint, save_model
-from .data.loading import load_songs, training_batches
+from .data.loading import load_songs, training_batches, what_is_learned
 from .data.mixing import MixingArguments
 from .publishing.card import base_of, write_run_card
 from .publishing.hub import publish
@@ -52,6 +52,8 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
         share_cpus(accelerator.num_processes)
     checkpoint = find_checkpoint(output_dir, training.resume_from_checkpoint)
     train_songs, validation_songs = load_songs(training, config, accelerator)
+    if learned := what_is_learned(train_songs):
+        accelerator.print(learned)
 
     set_seed(training.seed)
     model, said = initial_model(config, training.model_name_or_path)

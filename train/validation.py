@@ -48,7 +48,7 @@ def validate(model: UNetSVSModel, songs: Sequence[DecodedSong], accelerator: Acc
     `validation_sdr_<stem>_<part>` is the mean over the songs of a source or the remixes, `validation_sdr_<stem>` the
     mean of the parts, `validation_sdr` the mean of the stems, and `validation_sdr_error` its standard error."""
     rate, names = model.config.sampling_rate, model.config.stems
-    examples = [*_whole_songs(songs, rate), *_remixes(songs, rate)]
+    examples = validation_examples(songs, rate)
     scores = np.zeros((len(examples), len(names)))
     for index in range(accelerator.process_index, len(examples), accelerator.num_processes):
         references = examples[index][1]()
@@ -60,6 +60,12 @@ def validate(model: UNetSVSModel, songs: Sequence[DecodedSong], accelerator: Acc
             scores[index, column] = score if np.isfinite(score) else np.nan
     scores = accelerator.reduce(torch.tensor(scores, dtype=torch.float32, device=accelerator.device), "sum")
     return _summary(scores.cpu().numpy(), np.array([part for part, _ in examples]), names)
+
+
+def validation_examples(songs: Sequence[DecodedSong], rate: int) -> list[Example]:
+    """Songs and remixes; voices or instrumentals as they are if there is nothing else."""
+    whole = [song for song in songs if len(song.stems) > 1]
+    return [*_whole_songs(whole, rate), *_remixes(songs, rate)] or [*_whole_songs(songs, rate)]
 
 
 def _summary(scores: np.ndarray, parts: np.ndarray, names: Sequence[str]) -> dict[str, float]:
@@ -85,8 +91,7 @@ def _summary(scores: np.ndarray, parts: np.ndarray, names: Sequence[str]) -> dic
 
 def _whole_songs(songs: Sequence[DecodedSong], rate: int) -> Iterator[Example]:
     """Songs as they are, long ones in windows; MIR-1K's clips only if there are no others."""
-    whole = [song for song in songs if len(song.stems) > 1]
-    for song in [song for song in whole if song.source != "mir1k"] or whole:
+    for song in [song for song in songs if song.source != "mir1k"] or songs:
         length, starts = song.num_samples, np.zeros(1, int)
         if length > LONGEST_WHOLE * rate:
             length = WINDOW_SECONDS * rate
@@ -100,11 +105,10 @@ def _remixes(songs: Sequence[DecodedSong], rate: int) -> Iterator[Example]:
     accompaniments = [song for song in songs if song.source not in ("mir1k", "voices")]
     voices: dict[str, list[DecodedSong]] = {}
     for song in songs:
-        if "vocals" in song.stems:
+        # A voice needs the accompaniment of another song.
+        if "vocals" in song.stems and any(other.name != song.name for other in accompaniments):
             voices.setdefault(song.source, []).append(song)
-    if len({song.name for song in accompaniments}) < 2 or not voices:  # a voice needs those of another song
-        return
-    for index in range(NUM_REMIXES):
+    for index in range(NUM_REMIXES if voices else 0):
         rng = np.random.default_rng([REMIX_SEED, index])
         candidates = [*voices.values()][index % len(voices)]
         voice = candidates[rng.integers(len(candidates))]
