@@ -27,7 +27,7 @@ from .data.mixing import MixingArguments
 from .publishing.card import base_of, write_run_card
 from .publishing.hub import publish
 from .reports import describe_songs, try_out, write_record
-from .validation import available_trackers, log_example, validate
+from .validation import available_trackers, log_examples, validate
 
 PRECISIONS = {torch.float32: "no", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
@@ -107,7 +107,7 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
         accelerator.log(scores, step=run.step)
         if accelerator.is_main_process:
             tqdm.write(f"step {run.step}: " + ", ".join(f"{name} {value:.2f}" for name, value in scores.items()))
-            log_example(accelerator, average.module, validation_songs[0], run.step)
+            log_examples(accelerator, average.module, validation_songs, run.step)
         if scores and run.is_best(scores["validation_sdr"]) and accelerator.is_main_process:
             with whole_folder(output_dir / "best") as best:
                 save_model(average.module, best)
@@ -117,6 +117,7 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
     if validation_songs and training.model_name_or_path and run.step == 0:
         scores = validated()
         run.start_sdr = run.best_sdr
+    stopwatch.skip()
     for batch in loader:
         stopwatch.lap("data")
         with accelerator.accumulate(model):
