@@ -1,18 +1,21 @@
 """Training that starts from a checkpoint."""
 
+import json
 import re
 import shutil
 
+import pytest
 import torch
 
 from modeling_unet_svs import UNetSVSConfig
 from modeling_unet_svs.command.torch_runtime import load_checkpoint
-from train import trainer
-from train.arguments import parse_arguments, read_recipe
+from train import trainer, validation
+from train.arguments import DataArguments, parse_arguments, read_recipe
+from train.data.loading import find_songs
 from train.trainer import initial_model
 
-from .conftest import small_config
-from .data_sets import TRAIN_SONGS, make_song_folders
+from .conftest import noise, small_config, write_song
+from .data_sets import RATE, TRAIN_SONGS, make_song_folders, names_of
 from .small_training import arguments, refused, train_here, trained, weights_of, write_recipe
 
 
@@ -118,6 +121,74 @@ def test_a_single_song_is_trained_on_and_the_log_says_that_nothing_validates(tra
     assert train_here("--model_name_or_path", checkpoint, *given, *steps) == 0
     assert "no songs validate: no model is kept as best, and nothing stops" in capsys.readouterr().out
     assert not (training_root / "alone tuned" / "best").exists()
+
+
+def make_singles(root, *kinds: str):
+    """Flags of a tuning by folders of voices, of music, or of both, which are written; each has three files."""
+    given = []
+    for seed, kind in enumerate(kinds):
+        for name in "abc":
+            write_song(root / kind / f"{kind} {name}.wav", noise(2, 60_000, seed=seed * 9 + ord(name)), RATE)
+        given += [f"--{kind}_dir", root / kind]
+    given += ["--output_dir", root / "tuned", "--max_train_steps", 2, "--train_batch_size", 2, "--validation_steps", 1]
+    return [*given, "--report_to", "none", "--num_workers", 0]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "said", "scored"),
+    [
+        (
+            ("voices",),
+            "voices alone: .* leave the accompaniment silent.*add --instrumentals_dir",
+            "vocals_voices",
+        ),
+        (
+            ("instrumentals",),
+            "music alone: .* leave the vocals silent.*add --voices_dir",
+            "accompaniment_instrumentals",
+        ),
+        (
+            ("voices", "instrumentals"),
+            "no songs with both stems: the voices of .* are mixed",
+            "vocals_remixes",
+        ),
+    ],
+    ids=lambda value: "+".join(value) if isinstance(value, tuple) else "",
+)
+def test_voices_and_music_need_no_songs(kinds, said, scored, checkpoint, tmp_path, monkeypatch, capsys):
+    """What is learned is said, and what is held out chooses the best."""
+    monkeypatch.setattr(validation, "NUM_REMIXES", 4)
+    assert train_here("--model_name_or_path", checkpoint, *make_singles(tmp_path, *kinds)) == 0
+    out = capsys.readouterr().out
+    assert re.search(said, out)
+    assert len(re.findall(rf"step \d: .*validation_sdr_{scored} ", out)) == 3
+    assert load_checkpoint(tmp_path / "tuned" / "best").config.sampling_rate == 16_000
+    assert ("validation_sdr_vocals " in out, "validation_sdr_accompaniment " in out) == (
+        "voices" in kinds,
+        "instrumentals" in kinds,
+    )
+    (record,) = json.loads((tmp_path / "tuned" / "run.json").read_text())
+    for split, count in (("train", 2), ("validation", 1)):
+        found = {name: about["num_songs"] for name, about in record["data"][split].items()}
+        assert found == dict.fromkeys(kinds, count)
+
+
+def test_what_has_one_stem_does_not_validate_a_run_on_songs(tmp_path):
+    """Unless a mixture can be made of it: alone, it would choose the model that hears nothing but this stem."""
+    songs = make_song_folders(tmp_path / "songs")
+    for song in TRAIN_SONGS[1:]:
+        shutil.rmtree(songs / song)
+    make_singles(tmp_path, "voices", "instrumentals")
+    folders = {kind: str(tmp_path / kind) for kind in ("voices", "instrumentals")}
+
+    def held_out(**folders) -> list[str]:
+        return names_of(find_songs(DataArguments(**{f"{kind}_dir": folder for kind, folder in folders.items()}))[1])
+
+    assert held_out(stems=str(songs), voices=folders["voices"]) == []
+    assert held_out(stems=str(songs), instrumentals=folders["instrumentals"]) == []
+    assert held_out(stems=str(songs), **folders) == ["instrumentals b.wav", "voices c.wav"]
+    write_song(tmp_path / "choir" / "choir" / "1.wav", noise(1, 9000), RATE)
+    assert held_out(voices=str(tmp_path / "choir"), instrumentals=folders["instrumentals"]) == []
 
 
 def test_tuning_has_a_recipe_of_its_own_unless_one_is_named(checkpoint):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .conftest import ROOT
 
-MAX_FILES, MAX_LINES, MAX_LINES_OF_A_FILE, MAX_RAISES_IN_1000_LINES = 72, 9600, 400, 10
+MAX_FILES, MAX_LINES, MAX_LINES_OF_A_FILE, MAX_RAISES_IN_1000_LINES = 73, 9750, 400, 10
 LISTED = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
 # Links to other files are no files of their own: the code in the folders of models.
 FOUND = [Path(name) for name in LISTED.split() if not name.startswith("tests/") and (ROOT / name).is_file()]

@@ -118,6 +118,9 @@ def test_the_worked_example_works(tmp_path, monkeypatch):
         results = json.loads((tmp_path / f"{moment}.json").read_text())
         assert [*results["songs"]] == ["three"]
         assert (tmp_path / moment / "concert/vocals.wav").is_file()
+    page = (tmp_path / "listen" / "index.html").read_text()
+    assert "<h2>three</h2>" in page
+    assert len(re.findall(r'class="score">-?\d+\.\d\d<', page)) == 4
     (commit,) = hub.commits
     assert commit["model.safetensors"] == (tmp_path / "runs/mine/best/model.safetensors").read_bytes()
     assert "It started from the weights of unet-svs" in commit["README.md"].decode()

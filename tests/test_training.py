@@ -1,6 +1,12 @@
 """`accelerate launch train`: real runs of a few steps."""
 
+import io
+import json
 import re
+import sqlite3
+import wave
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,8 +22,9 @@ from train import draw_training, trainer, validation
 from train.arguments import parse_arguments, read_recipe
 from train.checkpoints import list_checkpoints
 from train.data.mixing import MixingArguments
+from train.evaluation.scores import STEMS
 
-from .conftest import call_main, make_model, run
+from .conftest import call_main, make_model, noise, run, write_song
 from .small_training import arguments, refused, trained, weights_of
 
 
@@ -79,7 +86,7 @@ def test_an_error_begins_a_line_and_does_not_stand_behind_a_progress_bar(trainin
 
 
 def test_nothing_to_train_on():
-    with pytest.raises(ValueError, match="--musdb_dir, --mir1k_dir, or both"):
+    with pytest.raises(ValueError, match="nothing to train on: give --musdb_dir, .*--voices_dir or --inst"):
         parse_arguments(["--output_dir", "runs/x"])
 
 
@@ -162,17 +169,45 @@ def test_a_packaged_checkpoint_can_separate_longer_patches_with_the_same_weights
     assert weights_of(tmp_path / "packaged").keys() == model.state_dict().keys()
 
 
-def test_what_a_run_logs_can_be_seen_and_heard(training_root):
-    folder = trained(training_root, "logged", "--logging_steps", "2", "--report_to", "all")
+SHOWN = [f"{part}/{kind}" for part in ("musdb18 1", "remixes 2", "remixes 3") for kind in ("mixture", *STEMS)]
+
+
+def test_what_a_run_logs_can_be_seen_and_heard(training_root, checkpoint):
+    """The same few examples at each validation, in stereo."""
+    voices = write_song(training_root / "voices" / "csd" / "1.wav", noise(1, 60_000)).parents[1]
+    given = ("--logging_steps", "2", "--voices_dir", voices, "--model_name_or_path", checkpoint)
+    folder = trained(training_root, "logged", *given, "--report_to", "tensorboard")
     (file,) = (folder / "logs" / "train").glob("events.out.tfevents*")
     events = EventAccumulator(str(file), size_guidance={"images": 0, "audio": 0}).Reload()
     tags = events.Tags()
-    assert {"loss", "validation_sdr_vocals", "audio_seconds_per_second", "share_network"} <= set(tags["scalars"])
-    assert tags["images"] == ["separation"]
-    assert set(tags["audio"]) == {"vocals", "accompaniment"}
+    parts = {f"validation_sdr_{stem}_{part}" for stem in STEMS for part in ("musdb18", "remixes")}
+    assert {"loss", "gradient_norm", "audio_seconds_per_second", "validation_sdr", *parts} <= set(tags["scalars"])
+    assert set(tags["images"]) == {f"{part}/separation" for part in ("musdb18 1", "remixes 2", "remixes 3")}
+    assert set(tags["audio"]) == set(SHOWN)
+    for tag in SHOWN:
+        start, end = events.Audio(tag)
+        assert (start.step, end.step) == (0, 4)
+        with wave.open(io.BytesIO(end.encoded_audio_string)) as sound:
+            assert (sound.getnchannels(), sound.getframerate()) == (2, 16_000)
+        assert (start.encoded_audio_string == end.encoded_audio_string) == tag.endswith("mixture")
     shares = [events.Scalars(f"share_{part}")[-1].value for part in ("data", "network", "optimizer")]
     assert sum(shares) == pytest.approx(1)
     assert all(share > 0 for share in shares)
+
+
+def test_trackio_shows_the_same(training_root, tmp_path):
+    pytest.importorskip("trackio")
+    given = arguments(training_root, "tracked", "--report_to", "trackio")
+    run("python", "-m", "train", *given, env={"TRACKIO_DIR": str(tmp_path)})
+    with closing(sqlite3.connect(tmp_path / "train.db")) as base:
+        logged = [json.loads(row) for (row,) in base.execute("SELECT metrics FROM metrics")]
+    shown = {name: value for row in logged for name, value in row.items() if isinstance(value, dict)}
+    assert set(shown) - set(SHOWN) == {f"{part}/separation" for part in ("musdb18 1", "remixes 2", "remixes 3")}
+    for name, value in shown.items():
+        kind = "image" if name.endswith("separation") else "audio"
+        assert value["_type"] == f"trackio.{kind}"
+        assert next(tmp_path.rglob(Path(value["file_path"]).name)).stat().st_size > 1000
+    assert {"gradient_norm", "share_network", "validation_sdr"} <= {name for row in logged for name in row}
 
 
 def test_it_stops_when_validation_gets_no_better(training_root, monkeypatch):

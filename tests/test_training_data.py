@@ -137,9 +137,21 @@ def test_coherent_examples_are_of_one_song(songs):
     assert np.dot(stretch, vocals) / (np.linalg.norm(stretch) * np.linalg.norm(vocals)) > 0.999
 
 
-def test_songs_without_a_voice_cannot_be_trained_on(songs):
-    with pytest.raises(ValueError, match="no song with a vocals stem"):
-        mixes([song for song in songs if song.source == "instrumentals"])
+def test_music_alone_and_voices_alone_are_examples_with_one_silent_stem(songs):
+    music = [song for song in songs if song.source == "instrumentals"]
+    voices = [replace(song, source="voices", stems={"vocals": song.stems["vocals"]}) for song in songs[:2]]
+    for found, heard in ((music, [False, True]), (voices, [True, False]), ([*music, *voices], [True, True])):
+        examples = examples_of(mixes(found, sources=BOTH, no_vocals_share=0.0), 8)
+        for example in examples:
+            assert [bool(stem.any()) for stem in example["labels"]] == heard
+            torch.testing.assert_close(example["labels"].sum(dim=0), example["input_values"])
+            assert found is not music or example["label_bandwidth"] == 8000
+
+
+def test_a_stem_that_songs_lack_cannot_be_trained_on(songs):
+    voices = [replace(song, source="voices", stems={"vocals": song.stems["vocals"]}) for song in songs[:2]]
+    with pytest.raises(ValueError, match="'drums' needs songs with that stem"):
+        mixes(voices, sources=("drums",))
     with pytest.raises(ValueError, match="'drums' needs songs with that stem"):
         mixes(songs, sources=("drums",))
 

@@ -63,8 +63,9 @@ class DataArguments:
             refuse_if(self.stems_dir and self.dataset_name, which)
             neither = "--layout is that of --stems_dir or --dataset_name, and neither is given."
             refuse_if(not self.stems_dir and not self.dataset_name, neither)
-        nothing = "nothing to train on: give --musdb_dir, --mir1k_dir, or both, or --stems_dir, or --dataset_name."
-        refuse_if(not folders and not self.dataset_name, nothing)
+        any_of = "--musdb_dir, --mir1k_dir, --stems_dir, --dataset_name, --voices_dir or --instrumentals_dir"
+        is_empty = not (folders or self.dataset_name or self.voices_dir or self.instrumentals_dir)
+        refuse_if(is_empty, f"nothing to train on: give {any_of}.")
 
 
 RECIPES = Path(__file__).parent / "recipes"

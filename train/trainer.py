@@ -22,12 +22,12 @@ from modeling_unet_svs.command.torch_runtime import choose_dtype, load_checkpoin
 
 from .arguments import TrainingArguments
 from .checkpoints import find_checkpoint, load_checkpoint_state, save_checkpoint, save_model
-from .data.loading import load_songs, training_batches
+from .data.loading import load_songs, training_batches, what_is_learned
 from .data.mixing import MixingArguments
 from .publishing.card import base_of, write_run_card
 from .publishing.hub import publish
 from .reports import describe_songs, try_out, write_record
-from .validation import available_trackers, log_example, validate
+from .validation import available_trackers, log_examples, validate
 
 PRECISIONS = {torch.float32: "no", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
@@ -52,6 +52,8 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
         share_cpus(accelerator.num_processes)
     checkpoint = find_checkpoint(output_dir, training.resume_from_checkpoint)
     train_songs, validation_songs = load_songs(training, config, accelerator)
+    if learned := what_is_learned(train_songs):
+        accelerator.print(learned)
 
     set_seed(training.seed)
     model, said = initial_model(config, training.model_name_or_path)
@@ -105,7 +107,7 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
         accelerator.log(scores, step=run.step)
         if accelerator.is_main_process:
             tqdm.write(f"step {run.step}: " + ", ".join(f"{name} {value:.2f}" for name, value in scores.items()))
-            log_example(accelerator, average.module, validation_songs[0], run.step)
+            log_examples(accelerator, average.module, validation_songs, run.step)
         if scores and run.is_best(scores["validation_sdr"]) and accelerator.is_main_process:
             with whole_folder(output_dir / "best") as best:
                 save_model(average.module, best)
@@ -115,6 +117,7 @@ def train(config: UNetSVSConfig, training: TrainingArguments, mixing: MixingArgu
     if validation_songs and training.model_name_or_path and run.step == 0:
         scores = validated()
         run.start_sdr = run.best_sdr
+    stopwatch.skip()
     for batch in loader:
         stopwatch.lap("data")
         with accelerator.accumulate(model):

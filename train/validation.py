@@ -1,14 +1,19 @@
-"""A model's validation while it trains: scores on songs and remixes, and a song to see and hear in the trackers."""
+"""A model's validation while it trains: scores on songs and remixes, and examples to see and hear in the trackers."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.tracking import get_available_trackers
+from accelerate.tracking import GeneralTracker, get_available_trackers
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from modeling_unet_svs import UNetSVSModel
+from modeling_unet_svs.audio.writing import AudioWriter
 from modeling_unet_svs.separation import refuse_if
 
 from .data.cache import DecodedSong
@@ -16,7 +21,8 @@ from .draw_separation import draw_separation
 from .evaluation.scores import sdr
 
 TRACKERS = ("tensorboard", "wandb", "trackio")
-MAX_SECONDS = 10
+# Examples to see and hear, and how much of each: a validation writes 10 MB of them.
+NUM_SHOWN, MAX_SECONDS = 3, 6
 NUM_REMIXES, REMIX_SECONDS, REMIX_SEED = 120, 6, 14
 # Levels of the voice against the accompaniment in dB, in turn.
 REMIX_LEVELS = (-9.0, -6.0, -3.0, 0.0, 3.0)
@@ -48,7 +54,7 @@ def validate(model: UNetSVSModel, songs: Sequence[DecodedSong], accelerator: Acc
     `validation_sdr_<stem>_<part>` is the mean over the songs of a source or the remixes, `validation_sdr_<stem>` the
     mean of the parts, `validation_sdr` the mean of the stems, and `validation_sdr_error` its standard error."""
     rate, names = model.config.sampling_rate, model.config.stems
-    examples = [*_whole_songs(songs, rate), *_remixes(songs, rate)]
+    examples = validation_examples(songs, rate)
     scores = np.zeros((len(examples), len(names)))
     for index in range(accelerator.process_index, len(examples), accelerator.num_processes):
         references = examples[index][1]()
@@ -60,6 +66,12 @@ def validate(model: UNetSVSModel, songs: Sequence[DecodedSong], accelerator: Acc
             scores[index, column] = score if np.isfinite(score) else np.nan
     scores = accelerator.reduce(torch.tensor(scores, dtype=torch.float32, device=accelerator.device), "sum")
     return _summary(scores.cpu().numpy(), np.array([part for part, _ in examples]), names)
+
+
+def validation_examples(songs: Sequence[DecodedSong], rate: int) -> list[Example]:
+    """Songs and remixes; voices or instrumentals as they are if there is nothing else."""
+    whole = [song for song in songs if len(song.stems) > 1]
+    return [*_whole_songs(whole, rate), *_remixes(songs, rate)] or [*_whole_songs(songs, rate)]
 
 
 def _summary(scores: np.ndarray, parts: np.ndarray, names: Sequence[str]) -> dict[str, float]:
@@ -85,8 +97,7 @@ def _summary(scores: np.ndarray, parts: np.ndarray, names: Sequence[str]) -> dic
 
 def _whole_songs(songs: Sequence[DecodedSong], rate: int) -> Iterator[Example]:
     """Songs as they are, long ones in windows; MIR-1K's clips only if there are no others."""
-    whole = [song for song in songs if len(song.stems) > 1]
-    for song in [song for song in whole if song.source != "mir1k"] or whole:
+    for song in [song for song in songs if song.source != "mir1k"] or songs:
         length, starts = song.num_samples, np.zeros(1, int)
         if length > LONGEST_WHOLE * rate:
             length = WINDOW_SECONDS * rate
@@ -100,11 +111,10 @@ def _remixes(songs: Sequence[DecodedSong], rate: int) -> Iterator[Example]:
     accompaniments = [song for song in songs if song.source not in ("mir1k", "voices")]
     voices: dict[str, list[DecodedSong]] = {}
     for song in songs:
-        if "vocals" in song.stems:
+        # A voice needs the accompaniment of another song.
+        if "vocals" in song.stems and any(other.name != song.name for other in accompaniments):
             voices.setdefault(song.source, []).append(song)
-    if len({song.name for song in accompaniments}) < 2 or not voices:  # a voice needs those of another song
-        return
-    for index in range(NUM_REMIXES):
+    for index in range(NUM_REMIXES if voices else 0):
         rng = np.random.default_rng([REMIX_SEED, index])
         candidates = [*voices.values()][index % len(voices)]
         voice = candidates[rng.integers(len(candidates))]
@@ -145,21 +155,40 @@ def available_trackers(report_to: str) -> list[str]:
     return [report_to]
 
 
-def log_example(accelerator: Accelerator, model: UNetSVSModel, song: DecodedSong, step: int) -> None:
-    """Separates the beginning of a song and hands its picture and sound to the trackers that can show them."""
-    if not accelerator.trackers:
-        return
+def log_examples(accelerator: Accelerator, model: UNetSVSModel, songs: Sequence[DecodedSong], step: int) -> None:
+    """Separates a few examples, the same at each validation, and hands their pictures and sounds to the trackers."""
     rate = model.config.sampling_rate
-    mixture = song_stems(song)["mixture"][:, : MAX_SECONDS * rate]
-    stems = model.separate(mixture, rate)
-    figure = draw_separation(mixture, stems, rate)
-    for tracker in accelerator.trackers:
-        if tracker.name == "tensorboard":
-            tracker.writer.add_figure("separation", figure, step)
-            for name, stem in stems.items():
-                tracker.writer.add_audio(name, stem.mean(axis=0).clip(-1, 1), step, sample_rate=rate)
-        elif tracker.name == "wandb":
-            import wandb
+    examples = validation_examples(songs, rate) if accelerator.trackers else []
+    chosen = np.unique(np.linspace(0, len(examples) - 1, NUM_SHOWN).astype(int)) if examples else ()
+    with TemporaryDirectory() as folder:
+        for number, index in enumerate(chosen, 1):
+            part, read = examples[index]
+            mixture = read()["mixture"][:, : MAX_SECONDS * rate]
+            stems = model.separate(mixture, rate)
+            canvas = FigureCanvasAgg(draw_separation(mixture, stems, rate))
+            canvas.draw()
+            picture = np.asarray(canvas.buffer_rgba())[..., :3]
+            sounds = {}
+            for name, waveform in {"mixture": mixture, **stems}.items():
+                sounds[name] = Path(folder, f"{name}.wav")
+                with AudioWriter(sounds[name], rate, len(waveform)) as writer:
+                    writer.write(waveform)
+            for tracker in accelerator.trackers:
+                _show(tracker, f"{part} {number}", picture, sounds, step)
 
-            sounds = {name: wandb.Audio(stem.T, sample_rate=rate) for name, stem in stems.items()}
-            tracker.run.log({"separation": wandb.Image(figure), **sounds}, step=step)
+
+def _show(tracker: GeneralTracker, title: str, picture: np.ndarray, sounds: Mapping[str, Path], step: int) -> None:
+    if tracker.name != "tensorboard":
+        library = import_module(tracker.name)  # wandb and trackio are alike in this
+        heard = {f"{title}/{name}": library.Audio(str(path)) for name, path in sounds.items()}
+        tracker.run.log({f"{title}/separation": library.Image(picture), **heard}, step=step)
+        return
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    tracker.writer.add_image(f"{title}/separation", picture, step, dataformats="HWC")
+    for name, path in sounds.items():
+        # Not `add_audio`, which takes one channel only.
+        sound = Summary.Audio(encoded_audio_string=path.read_bytes(), content_type="audio/wav")
+        tracker.writer.file_writer.add_summary(
+            Summary(value=[Summary.Value(tag=f"{title}/{name}", audio=sound)]), step
+        )

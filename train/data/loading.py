@@ -1,7 +1,7 @@
 """Makes the batches of a run from its arguments."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -15,7 +15,7 @@ from modeling_unet_svs.separation import refuse_if
 
 from ..arguments import DataArguments, TrainingArguments
 from .cache import DecodedSong, decode_songs
-from .folders import load_instrumentals, load_mir1k, load_musdb18, load_song_collection, load_voices
+from .folders import HELD_OUT_EVERY, load_instrumentals, load_mir1k, load_musdb18, load_song_collection, load_voices
 from .mixing import Mixer, MixingArguments, RandomMixes
 from .songs import Song
 from .streaming import SongStream, StreamedMixes
@@ -71,12 +71,35 @@ def find_songs(data: DataArguments) -> tuple[list[Song], list[Song]]:
     if data.mir1k_dir:
         train += load_mir1k(data.mir1k_dir, "train")
         validation += load_mir1k(data.mir1k_dir, "validation")
-    if data.instrumentals_dir:
-        train += load_instrumentals(data.instrumentals_dir)
-    if data.voices_dir:
-        train += load_voices(data.voices_dir, "train")
-        validation += load_voices(data.voices_dir, "validation")
-    return train, validation
+    music = load_instrumentals(data.instrumentals_dir) if data.instrumentals_dir else []
+    voices, held_out_voices = (
+        load_voices(data.voices_dir, split) if data.voices_dir else [] for split in ("train", "validation")
+    )
+    held_out: list[Song] = []
+    if not validation:
+        # Music validates only where no song does: below the voices that are held out, or alone if it is all there is.
+        if held_out_voices or not (train or voices):
+            held_out = music[HELD_OUT_EVERY - 1 :: HELD_OUT_EVERY] or music[1:2]
+        if (train or music) and not held_out:
+            held_out_voices = []  # alone, they would choose the model that takes everything for voice
+    train += [song for song in music if song not in held_out]
+    return [*train, *voices], [*validation, *held_out, *held_out_voices]
+
+
+def what_is_learned(songs: Sequence[DecodedSong]) -> str:
+    """A sentence for a run without any song that has both stems; empty for others."""
+    has_voices, has_music = (any(song.source == kind for song in songs) for kind in ("voices", "instrumentals"))
+    if any(song.source not in ("voices", "instrumentals") for song in songs) or not (has_voices or has_music):
+        return ""
+    if has_voices and has_music:
+        return "no songs with both stems: the voices of --voices_dir are mixed over the music of --instrumentals_dir."
+    stem, other, flag = "vocals", "voices", "--voices_dir"
+    if has_voices:
+        stem, other, flag = "accompaniment", "music", "--instrumentals_dir"
+    return (
+        f"{'voices' if has_voices else 'music'} alone: the model learns to leave the {stem} silent. It may lose "
+        f"{other} by that, which no validation notices here: add {flag}, or songs with both stems."
+    )
 
 
 def training_batches(

@@ -58,15 +58,13 @@ class Mixer:
         self.voices = [song for song in songs if song.source == "voices"]
         self.songs = [song for song in songs if song.source not in ("mir1k", "voices") and "vocals" in song.stems]
         self.voice_shares = voice_shares(self.voices)
-        refuse_if(
-            not self.songs and not self.mir1k,
-            "no song with a vocals stem to train on: give --musdb_dir, --mir1k_dir, --stems_dir or --dataset_name.",
-        )
+        self.has_songs = bool(self.songs or self.mir1k)
         for source in config.sources:
-            lacking = [song.name for song in songs if song.source != "voices" and source not in song.stems]
+            lacking = [song for song in songs if song.source != "voices" and source not in song.stems]
+            lacking = lacking or ([] if self.has_songs else self.voices)
             refuse_if(
                 lacking and source not in ("vocals", "accompaniment"),
-                f"source {source!r} needs songs with that stem, which {', '.join(lacking[:1])!r} lacks: train on "
+                f"source {source!r} needs songs with that stem, which {lacking and lacking[0].name!r} lacks: train on "
                 "--musdb_dir alone, or on other songs with that stem.",
             )
         self.change_gain = partial(change_gain, min_gain=mixing.min_gain, max_gain=mixing.max_gain)
@@ -89,8 +87,10 @@ class Mixer:
 
     def _draw(self, rng: np.random.Generator) -> tuple[dict[str, torch.Tensor], float]:
         mixing = self.mixing
+        if not self.has_songs and not (self.voices and self.instrumentals):
+            return self._draw_alone(rng)
         has_music = bool(self.songs or self.instrumentals)
-        use_voices = bool(self.voices) and has_music and rng.random() < mixing.voices_share
+        use_voices = bool(self.voices) and has_music and (not self.has_songs or rng.random() < mixing.voices_share)
         use_mir1k = not use_voices and self.mir1k and (not self.songs or rng.random() < mixing.mir1k_share)
         song = self._voice(rng) if use_voices else _pick(rng, self.mir1k if use_mir1k else self.songs)
         is_coherent = not has_music or (not use_voices and rng.random() < mixing.coherent_share)
@@ -114,6 +114,14 @@ class Mixer:
             stems["vocals"] = torch.zeros_like(stems["vocals"])
             return stems, self.config.sampling_rate / 2
         return stems, min(bandwidth, self.config.sampling_rate / 2)
+
+    def _draw_alone(self, rng: np.random.Generator) -> tuple[dict[str, torch.Tensor], float]:
+        """A voice or an instrumental where there is nothing to mix it with; the other stem is silent."""
+        song = self._voice(rng) if self.voices else _pick(rng, self.instrumentals)
+        stems = {name: self.change_gain(stem, rng) for name, stem in self._crop(rng, song).items()}
+        silence = torch.zeros_like(next(iter(stems.values())))
+        bandwidth = song.bandwidth if self.voices else np.inf  # what is silent is known at all frequencies
+        return {"accompaniment": silence, "vocals": silence, **stems}, min(bandwidth, self.config.sampling_rate / 2)
 
     def _voice(self, rng: np.random.Generator) -> DecodedSong:
         return self.voices[int(rng.choice(len(self.voices), p=self.voice_shares))]
