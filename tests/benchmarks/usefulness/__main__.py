@@ -21,7 +21,7 @@ from train.evaluation.separators import load_estimator
 from train.exit_codes import run_command
 
 from ...conftest import ROOT
-from .clips import find_clips
+from .clips import find_clips, some
 from .report import PACKAGES, versions, write_report
 from .summary import summarise
 from .work import measure_all
@@ -39,6 +39,7 @@ def parse() -> argparse.Namespace:
         "--model", default=str(DEFAULT_CHECKPOINT), help="Folder or Hub id; by default our checkpoint."
     )
     parser.add_argument("--output", type=Path, default=OUTPUT, help="File for all numbers.")
+    parser.add_argument("--every", type=int, default=1, help="A quick look: every n-th song, or clip of each singer.")
     parser.add_argument("--overwrite", action="store_true", help="Measure everything anew.")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="Clips that are measured at a time.")
     return parser.parse_args()
@@ -49,15 +50,17 @@ def main() -> int:
     options = parse()
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     refuse_if(bool(missing), f"{', '.join(missing)} missing: {INSTALL}")
-    clips = find_clips(options.mir1k_dir, options.musdb_dir)
+    all_clips = find_clips(options.mir1k_dir, options.musdb_dir)
+    clips = some(all_clips, options.every)
     estimator = load_estimator(options.model)
     head = {
         "command": shlex.join(
             ["python", "-m", "tests.benchmarks.usefulness", "--mir1k_dir", "DIR", "--musdb_dir", "DIR"]
         ),
         "versions": versions(),
+        "every": options.every,
         "model": estimator.fingerprint,
-        "data": SongCollection("", "", [clip.song for clip in clips]).fingerprint(),
+        "data": SongCollection("", "", [clip.song for clip in all_clips]).fingerprint(),
     }
     measured = measure_all(clips, options.model, options.processes, options.output, head, options.overwrite)
     results = {**head, "summary": plain(summarise(measured)), "songs": measured}

@@ -1,7 +1,9 @@
 """Which songs and clips are measured, for which tasks, and what is heard in each."""
 
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -37,6 +39,15 @@ class Stems:
     vocals: dict[str, np.ndarray]
     accompaniment: dict[str, np.ndarray]
     rate: int
+    # What was found in each of them, which several tasks need.
+    found: dict[tuple, Any] = field(default_factory=dict)
+
+    def once(self, measure: Callable[[np.ndarray], Any], kind: str, of: str) -> Any:
+        """A measure of what is heard; the mixture is the same whether it stands for vocals or accompaniment."""
+        key = (measure, "" if of == "mixture" else kind, of)
+        if key not in self.found:
+            self.found[key] = measure(self.heard(kind, of))
+        return self.found[key]
 
     def heard(self, kind: str, of: str) -> np.ndarray:
         """One of them as the trackers take it: mono at 16 kHz."""
@@ -53,6 +64,14 @@ def find_clips(mir1k_dir: str, musdb_dir: str) -> list[Clip]:
         singers = ("singers",) if song.name in told_apart else ()
         clips.append(Clip("mir1k", song, ("melody", "karaoke", *singers)))
     return clips + [Clip("mir1k", song, ("singers",)) for song in training if song.name in told_apart]
+
+
+def some(clips: list[Clip], every: int) -> list[Clip]:
+    """Every n-th clip of those with the same tasks."""
+    by_tasks = defaultdict(list)
+    for clip in clips:
+        by_tasks[clip.collection, clip.tasks].append(clip)
+    return [clip for each in by_tasks.values() for clip in each[::every]]
 
 
 def some_clips(songs: list[Song]) -> list[Song]:

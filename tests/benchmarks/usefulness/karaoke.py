@@ -60,9 +60,9 @@ def voicing_left(true: Melody, heard: Melody) -> dict[str, float]:
 
 def measure(stems: Stems) -> dict[str, dict[str, float]]:
     """Measures by what is judged: the mixture, our accompaniment, the true one."""
-    true = pyin(stems.heard("vocals", "true"))
+    true = stems.once(pyin, "vocals", "true")
     references = (stems.accompaniment["true"], stems.vocals["true"], stems.rate)
     return {
-        of: {"left": voice_left(judged, *references), **voicing_left(true, pyin(stems.heard("accompaniment", of)))}
+        of: {"left": voice_left(judged, *references), **voicing_left(true, stems.once(pyin, "accompaniment", of))}
         for of, judged in stems.accompaniment.items()
     }

@@ -76,7 +76,7 @@ def measure(stems: Stems) -> dict[str, dict[str, dict[str, float]]]:
     """Measures by tracker and by what it heard."""
     found: dict[str, dict] = {}
     for name, track in TRACKERS.items():
-        true = track(stems.heard("vocals", "true"))
-        found[name] = {of: compare(true, track(stems.heard("vocals", of))) for of in ("mixture", "ours")}
+        true = stems.once(track, "vocals", "true")
+        found[name] = {of: compare(true, stems.once(track, "vocals", of)) for of in ("mixture", "ours")}
         found[name]["true"] = compare(true, true)
     return found

@@ -61,6 +61,11 @@ def read_earlier(path: Path, identity: dict[str, Any]) -> dict[str, dict]:
 def measure_all(clips: list[Clip], model: str, num_processes: int, output: Path, head: dict, overwrite: bool) -> dict:
     """Measures by clip, of all clips; those that the output has already are not measured again."""
     done = {} if overwrite else read_earlier(output, head)
+    if not all("singers" in done.get(clip.key, ()) for clip in clips if "singers" in clip.tasks):
+        # Cosines with the centroids of fewer clips do not count.
+        for measures in done.values():
+            if "singers" in measures and not isinstance(measures["singers"].get("ours"), list):
+                del measures["singers"]
     todo = [clip for clip in clips if not set(clip.tasks) <= set(done.get(clip.key, ()))]
     os.environ.update(dict.fromkeys(THREADS, "1"))
     output.parent.mkdir(parents=True, exist_ok=True)
