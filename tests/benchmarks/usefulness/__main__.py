@@ -22,6 +22,7 @@ from train.exit_codes import run_command
 
 from ...conftest import ROOT
 from .clips import find_clips, some
+from .recipes import try_recipes
 from .report import PACKAGES, versions, write_report
 from .summary import summarise
 from .work import measure_all
@@ -63,7 +64,8 @@ def main() -> int:
         "data": SongCollection("", "", [clip.song for clip in all_clips]).fingerprint(),
     }
     measured = measure_all(clips, options.model, options.processes, options.output, head, options.overwrite)
-    results = {**head, "summary": plain(summarise(measured)), "songs": measured}
+    recipes = try_recipes(clips[0])
+    results = {**head, "recipes": recipes, "summary": plain(summarise(measured)), "songs": measured}
     write_results(options.output, results)
     if options.output.resolve() == OUTPUT:
         write_report(results)

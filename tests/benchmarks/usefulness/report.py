@@ -135,10 +135,10 @@ def readme_lines(summary: Mapping[str, Any]) -> str:
     heard = {of: f"{100 * each['value']:.0f} %" for of, each in words["found"].items()}
     frames = {of: f"{100 * each['value']:.0f} %" for of, each in pitch.items()}
     lines = (
-        f"[Melody](docs/usefulness.md#melody): pYIN finds the pitch of the true voice in {frames['ours']} of the frames "
+        f"[Melody](docs/usefulness.md#melody): pYIN finds the true voice's pitch in {frames['ours']} of the frames "
         f"of our vocals, and in {frames['mixture']} of those of the mixture.",
         f"[Who sings](docs/usefulness.md#who-sings): of {singer['singers']} singers, the right one is nearest for "
-        f"{nearest['ours']} of our vocals, {nearest['mixture']} of the mixtures, {nearest['true']} of the true voices.",
+        f"{nearest['ours']} of our vocals, {nearest['mixture']} of the mixtures, {nearest['true']} of the true ones.",
         f"[Karaoke](docs/usefulness.md#karaoke): the voice that is left in the accompaniment is {-left:.1f} dB below "
         "the true voice.",
         f"[Lyrics](docs/usefulness.md#lyrics): of the words that a small recogniser hears in the true voice, it hears "
