@@ -48,10 +48,12 @@ def draw(summary: Mapping[str, Any]) -> Figure:
     figure = Figure(figsize=(10, 5.6), layout="constrained")
     for axis, (title, (label, factor, rows)) in zip(figure.subplots(2, 2).flat, panels(summary).items()):
         for position, figures in enumerate(rows.values()):
-            for of, each in figures.items():
+            for shift, (of, each) in zip((-0.18, 0, 0.18), figures.items()):
+                if each["value"] is None:
+                    continue
                 value, low, high = (factor * each[name] for name in ("value", "low", "high"))
                 style = {"color": COLOURS[of], "markersize": 6, "capsize": 3}
-                axis.errorbar(value, position, xerr=[[value - low], [high - value]], fmt="o", **style)
+                axis.errorbar(value, position + shift, xerr=[[value - low], [high - value]], fmt="o", **style)
         axis.set_yticks(range(len(rows)), [*rows], fontsize="small")
         axis.set_ylim(len(rows) - 0.5, -0.5)
         axis.set_xlabel(label, fontsize="small")

@@ -37,6 +37,8 @@ def versions() -> dict[str, str]:
 
 def percent(figure: Mapping[str, Any]) -> str:
     """A share and its interval, in percent."""
+    if figure["value"] is None:
+        return "–"
     if figure["low"] == figure["high"]:
         return f"{100 * figure['value']:.1f}"
     return f"{100 * figure['value']:.1f} ({100 * figure['low']:.1f} to {100 * figure['high']:.1f})"
@@ -44,6 +46,8 @@ def percent(figure: Mapping[str, Any]) -> str:
 
 def decibels(figure: Mapping[str, Any]) -> str:
     """A level and its interval."""
+    if figure["value"] is None:
+        return "–"
     if figure["low"] == figure["high"]:
         return "none" if figure["value"] < -50 else f"{figure['value'] + 0:.1f}"
     return f"{figure['value']:.1f} ({figure['low']:.1f} to {figure['high']:.1f})"
@@ -52,6 +56,8 @@ def decibels(figure: Mapping[str, Any]) -> str:
 def share_of_the_way(figures: Mapping[str, Mapping[str, Any]]) -> str:
     """How far our stem is from the mixture to the true one, in percent; "none" where it is not on that way."""
     mixture, ours, true = (figures[of]["value"] for of in ("mixture", "ours", "true"))
+    if None in (mixture, ours, true):
+        return "–"
     share = (ours - mixture) / (true - mixture) if true != mixture else 0.0
     return f"{100 * share:.0f} %" if share > 0 else "none"
 
@@ -145,7 +151,10 @@ def readme_lines(summary: Mapping[str, Any]) -> str:
         f"{heard['ours']} in our vocals, {heard['mixture']} in the mixture and "
         f"{100 * words['chance']['found']:.0f} % in another song.",
     )
-    return "\n".join(textwrap.fill(line, WIDTH, initial_indent="- ", subsequent_indent="  ") for line in lines)
+    # No line begins with a percent sign.
+    kept = (line.replace(" %", "\N{NO-BREAK SPACE}%") for line in lines)
+    filled = (textwrap.fill(line, WIDTH, initial_indent="- ", subsequent_indent="  ") for line in kept)
+    return "\n".join(filled).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def between_marks(text: str, mark: str, content: str) -> str:
