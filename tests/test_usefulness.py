@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from train.evaluation.results import plain
+
 from .benchmarks.usefulness import karaoke, lyrics, singers
 from .benchmarks.usefulness.clips import Clip, Stems, some, some_clips
 from .benchmarks.usefulness.melody import Melody, compare
@@ -160,17 +162,9 @@ def test_the_document_and_the_readme_are_what_the_results_make():
     for path, change in ((DOCUMENT, document), (README, with_lines)):
         text = path.read_text()
         assert change(text, results) == text, path.name
-    assert f"Measured on {len(results['songs'])} songs and clips" in DOCUMENT.read_text()
+    assert f"Measured on {len(results['songs'])} of {results['num_clips']} songs and clips." in DOCUMENT.read_text()
 
 
 def test_the_summary_is_that_of_the_clips():
     results = json.loads(RESULTS.read_text())
-    found = summarise(results["songs"])
-    for collection, trackers in results["summary"]["melody"].items():
-        for tracker, measures in trackers.items():
-            for measure, figures in measures.items():
-                for of, each in figures.items():
-                    assert found["melody"][collection][tracker][measure][of] == pytest.approx(each, abs=1e-4)
-    for name in ("accuracy", "error_rate"):
-        assert found["singers"][name]["ours"] == pytest.approx(results["summary"]["singers"][name]["ours"], abs=1e-4)
-    assert found["lyrics"]["found"]["ours"] == pytest.approx(results["summary"]["lyrics"]["found"]["ours"], abs=1e-4)
+    assert plain(summarise(results["songs"])) == results["summary"]

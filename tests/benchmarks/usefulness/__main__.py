@@ -25,7 +25,7 @@ from .clips import find_clips, some
 from .recipes import try_recipes
 from .report import PACKAGES, versions, write_report
 from .summary import summarise
-from .work import measure_all
+from .work import measure_all, read_earlier
 
 OUTPUT = ROOT / "train" / "results" / "usefulness" / "usefulness.json"
 INSTALL = "pip install librosa torchcrepe pocketsphinx webrtcvad-wheels && pip install --no-deps resemblyzer"
@@ -41,6 +41,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--output", type=Path, default=OUTPUT, help="File for all numbers.")
     parser.add_argument("--every", type=int, default=1, help="A quick look: every n-th song, or clip of each singer.")
+    parser.add_argument("--report", action="store_true", help="Report on what is measured already.")
     parser.add_argument("--overwrite", action="store_true", help="Measure everything anew.")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="Clips that are measured at a time.")
     return parser.parse_args()
@@ -59,11 +60,14 @@ def main() -> int:
             ["python", "-m", "tests.benchmarks.usefulness", "--mir1k_dir", "DIR", "--musdb_dir", "DIR"]
         ),
         "versions": versions(),
-        "every": options.every,
+        "num_clips": len(all_clips),
         "model": estimator.fingerprint,
         "data": SongCollection("", "", [clip.song for clip in all_clips]).fingerprint(),
     }
-    measured = measure_all(clips, options.model, options.processes, options.output, head, options.overwrite)
+    if options.report:
+        measured = read_earlier(options.output, head)
+    else:
+        measured = measure_all(clips, options.model, options.processes, options.output, head, options.overwrite)
     recipes = try_recipes(clips[0])
     results = {**head, "recipes": recipes, "summary": plain(summarise(measured)), "songs": measured}
     write_results(options.output, results)

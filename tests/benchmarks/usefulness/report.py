@@ -125,32 +125,36 @@ def lyrics(summary: Mapping[str, Any]) -> str:
 
 def extent(results: Mapping[str, Any]) -> str:
     """What was measured, in a sentence."""
-    part = f", every {results['every']}th of those below" if results["every"] > 1 else ""
-    return f"Measured on {len(results['songs'])} songs and clips{part}."
+    return f"Measured on {len(results['songs'])} of {results['num_clips']} songs and clips."
 
 
 TABLES = {"melody": melody, "singers": singers, "karaoke": karaoke, "lyrics": lyrics}
 
 
+def shares(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Whole percents by what was heard."""
+    return {of: "–" if each["value"] is None else f"{100 * each['value']:.0f} %" for of, each in figures.items()}
+
+
 def readme_lines(summary: Mapping[str, Any]) -> str:
     """A line for each task."""
-    pitch = summary["melody"]["musdb18"]["pyin"]["pitch"]
+    pitch = shares(summary["melody"]["musdb18"]["pyin"]["pitch"])
+    left = summary["karaoke"]["musdb18"]["left"]["ours"]
     singer, words = summary["singers"], summary["lyrics"]
-    left = summary["karaoke"]["musdb18"]["left"]["ours"]["value"]
-    nearest = {of: f"{100 * each['value']:.0f} %" for of, each in singer["accuracy"].items()}
-    heard = {of: f"{100 * each['value']:.0f} %" for of, each in words["found"].items()}
-    frames = {of: f"{100 * each['value']:.0f} %" for of, each in pitch.items()}
+    nearest, heard = shares(singer["accuracy"]), shares(words["found"])
     lines = (
-        f"[Melody](docs/usefulness.md#melody): pYIN finds the true voice's pitch in {frames['ours']} of the frames "
-        f"of our vocals, and in {frames['mixture']} of those of the mixture.",
+        f"[Melody](docs/usefulness.md#melody): pYIN finds the true voice's pitch in {pitch['ours']} of the frames of "
+        f"our vocals, and in {pitch['mixture']} of those of the mixture.",
         f"[Who sings](docs/usefulness.md#who-sings): of {singer['singers']} singers, the right one is nearest for "
         f"{nearest['ours']} of our vocals, {nearest['mixture']} of the mixtures, {nearest['true']} of the true ones.",
-        f"[Karaoke](docs/usefulness.md#karaoke): the voice that is left in the accompaniment is {-left:.1f} dB below "
-        "the true voice.",
-        f"[Lyrics](docs/usefulness.md#lyrics): of the words that a small recogniser hears in the true voice, it hears "
+        "[Karaoke](docs/usefulness.md#karaoke): the voice that is left in the accompaniment is "
+        f"{decibels({**left, 'low': left['value'], 'high': left['value']}).lstrip('-')} dB below the true voice.",
+        "[Lyrics](docs/usefulness.md#lyrics): of the words that a small recogniser hears in the true voice, it hears "
         f"{heard['ours']} in our vocals, {heard['mixture']} in the mixture and "
         f"{100 * words['chance']['found']:.0f} % in another song.",
     )
+    # What is not measured yet is not told.
+    lines = [line for line in lines if "–" not in line]
     # No line begins with a percent sign.
     kept = (line.replace(" %", "\N{NO-BREAK SPACE}%") for line in lines)
     filled = (textwrap.fill(line, WIDTH, initial_indent="- ", subsequent_indent="  ") for line in kept)
@@ -181,4 +185,5 @@ def write_report(results: Mapping[str, Any]) -> None:
 
 def with_lines(text: str, results: Mapping[str, Any]) -> str:
     """README.md with the lines of these results."""
-    return between_marks(text, "usefulness", f"\n{readme_lines(results['summary'])}\n")
+    so_far = f"{extent(results)}\n\n" if len(results["songs"]) < results["num_clips"] else ""
+    return between_marks(text, "usefulness", f"\n{so_far}{readme_lines(results['summary'])}\n")
