@@ -123,6 +123,14 @@ def test_a_share_of_the_examples_has_no_voice(songs):
     assert silent == [False, True]
 
 
+def test_a_share_of_the_examples_is_a_voice_alone(songs):
+    for share in (0.0, 1.0):
+        found = mixes(songs, sources=BOTH, no_vocals_share=0.0, no_accompaniment_share=share)
+        for example in examples_of(found, 8):
+            assert [bool(stem.any()) for stem in example["labels"]] == [True, share == 0.0]
+            torch.testing.assert_close(example["labels"].sum(dim=0), example["input_values"])
+
+
 def test_coherent_examples_are_of_one_song(songs):
     """MIR-1K alone, nothing changed: the mixture is a stretch of a clip, voice and backing at one time."""
     mir1k = [song for song in songs if song.name == "amy_1_01"]

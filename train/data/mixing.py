@@ -29,6 +29,7 @@ class MixingArguments:
     voices_share: float = HfArg(default=0.35, help="Voices taken from --voices_dir, if it is given.")
     mir1k_share: float = HfArg(default=0.4, help="Other voices taken from MIR-1K, if other songs are given, too.")
     no_vocals_share: float = HfArg(default=0.04, help="Examples without any voice.")
+    no_accompaniment_share: float = HfArg(default=0.0, help="Examples of a voice alone.")
     coherent_share: float = HfArg(default=0.33, help="Voices that keep the accompaniment they were recorded with.")
     instrumentals_share: float = HfArg(
         default=0.4, help="Other voices that are set over an instrumental rather than stems of several songs."
@@ -113,6 +114,8 @@ class Mixer:
         if rng.random() < mixing.no_vocals_share:
             stems["vocals"] = torch.zeros_like(stems["vocals"])
             return stems, self.config.sampling_rate / 2
+        if _happens(rng, mixing.no_accompaniment_share):
+            stems |= {name: torch.zeros_like(stem) for name, stem in stems.items() if name != "vocals"}
         return stems, min(bandwidth, self.config.sampling_rate / 2)
 
     def _draw_alone(self, rng: np.random.Generator) -> tuple[dict[str, torch.Tensor], float]:

@@ -309,7 +309,8 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _run(run: Mapping) -> dict[str, Any]:
     """A run of the trainer, with all its settings."""
     recipe = read_recipe(run["recipe"])
-    trained = TrainingArguments(**{**recipe.get("training", {}), **run["flags"]})
+    flags = {name: value for name, value in run["flags"].items() if not hasattr(MixingArguments, name)}
+    trained = TrainingArguments(**{**recipe.get("training", {}), **flags})
     return {
         **asdict(trained),
         "recipe": run["recipe"],
