@@ -31,7 +31,7 @@ def test_a_page_has_all_it_plays_beside_it_and_the_scores(checkpoint, tmp_path):
     assert (rate, mixture.shape[1]) == (48_000, 48_000)
 
 
-def test_mixed_songs_have_no_scores_and_only_their_middle_is_played(checkpoint, tmp_path):
+def test_mixed_songs_have_no_scores_and_only_a_part_is_played(checkpoint, tmp_path):
     song = write_song(tmp_path / "a & <b>.wav", noise(1, 100_000))
     given = ("--before", checkpoint, "--songs", song, "--after", checkpoint, "--seconds", 1)
     assert call_main(listen.main, *given, "--output_dir", tmp_path / "page") == 0

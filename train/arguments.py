@@ -44,7 +44,7 @@ class DataArguments:
         default=False, help="Leave out songs that lack a stem or cannot be decoded, instead of stopping."
     )
     cache_dir: str | None = HfArg(default=None, help="Folder for decoded songs; default: output_dir/../cache.")
-    decoding_workers: int = HfArg(default=0, help="Threads that decode; 0 for one per core, up to 8.")
+    decoding_workers: int = HfArg(default=0, help="Threads that decode; 0 for two: more wait for each other.")
     streaming: bool = HfArg(default=False, help="Read --dataset_name song by song while training; nothing is kept.")
     shuffle_buffer_size: int = HfArg(default=64, help="With --streaming: crops that each worker holds and mixes.")
     crops_per_song: int = HfArg(default=8, help="With --streaming: crops taken from a song in each pass.")

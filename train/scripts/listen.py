@@ -36,7 +36,7 @@ class ListenArguments(EvaluationArguments):
     songs: list[str] = HfArg(default_factory=list, help="Mixed songs, in place of a folder of stems.")
     output_dir: str = HfArg(default="listen", help="Folder for the page.")
     num_songs: int = HfArg(default=5, help="Songs on the page.")
-    seconds: int = HfArg(default=20, help="Length played and scored, from the middle of a song.")
+    seconds: int = HfArg(default=20, help="Length played and scored, where a song is loudest.")
 
     def __post_init__(self):
         refuse_if(self.num_songs < 1 or self.seconds < 1, "--num_songs and --seconds must be at least 1.")
@@ -48,7 +48,7 @@ class ListenArguments(EvaluationArguments):
 
 
 def read_songs(arguments: ListenArguments) -> Iterator[tuple[str, dict[str, np.ndarray], np.ndarray, int]]:
-    """Name, true stems where they are known, mixture and rate of each song's middle."""
+    """Name, true stems where they are known, mixture and rate of each song, where its voice or it is loudest."""
     songs = arguments.songs or find_songs_to_score(arguments).songs
     for song in songs[: arguments.num_songs]:
         if isinstance(song, str):
@@ -56,8 +56,10 @@ def read_songs(arguments: ListenArguments) -> Iterator[tuple[str, dict[str, np.n
         else:
             stems, rate = read_references(song)
             name, references, mixture = song.name, dict(zip(STEMS, stems)), stems.sum(axis=0)
-        start = max(mixture.shape[1] - arguments.seconds * rate, 0) // 2
-        part = slice(start, start + arguments.seconds * rate)
+        length = min(arguments.seconds * rate, mixture.shape[1])
+        energy = np.cumsum(np.square(references.get("vocals", mixture), dtype=np.float64).sum(axis=0))
+        start = int(np.argmax(energy[length - 1 :] - np.append(0, energy[:-length])))
+        part = slice(start, start + length)
         yield name, {stem: its[:, part] for stem, its in references.items()}, mixture[:, part], rate
 
 
