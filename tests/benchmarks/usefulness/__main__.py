@@ -69,6 +69,7 @@ def main() -> int:
     else:
         measured = measure_all(clips, options.model, options.processes, options.output, head, options.overwrite)
     recipes = try_recipes(clips[0])
+    measured = plain(measured)  # as it is written, so that the summary is that of the file
     results = {**head, "recipes": recipes, "summary": plain(summarise(measured)), "songs": measured}
     write_results(options.output, results)
     if options.output.resolve() == OUTPUT:
