@@ -129,6 +129,14 @@ def browser():
         yield browser
 
 
+@pytest.fixture(scope="module")
+def demo(checkpoint, tmp_path_factory):
+    from .space_server import running_demo  # which imports this file
+
+    with running_demo(checkpoint, tmp_path_factory.mktemp("page")) as server:
+        yield server
+
+
 def noise(num_channels: int, num_samples: int, seed: int = 0, level: float = 0.1) -> np.ndarray:
     """Music enough for a network that does not know any: noise whose level moves."""
     rng = np.random.default_rng(seed)

@@ -15,7 +15,6 @@ from modeling_unet_svs.audio_reading import read_audio
 
 from .browsers import WIDTHS, assert_accessible, opened_page
 from .conftest import noise, write_song
-from .space_server import running_demo
 from .test_space_api import wait_until
 
 pytest.importorskip("gradio")
@@ -57,12 +56,6 @@ HEARD = """async () => {
 SMALL_TARGETS = """[...document.querySelectorAll('#given > button, .mixer :is(button, select, summary, input)')]
   .filter((element) => element.offsetHeight && Math.min(element.offsetHeight, element.offsetWidth) < 44)
   .map((element) => element.className || element.id)"""
-
-
-@pytest.fixture(scope="module")
-def demo(checkpoint, tmp_path_factory):
-    with running_demo(checkpoint, tmp_path_factory.mktemp("page")) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

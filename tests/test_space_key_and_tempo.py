@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from .conftest import write_song
-from .space_server import running_demo
 from .test_space_browser import RATE, SECONDS, assert_heard_together, opened, position, save_mix, take_apart
 
 pytest.importorskip("gradio")
@@ -32,12 +31,6 @@ LISTEN = """async () => {
   tap.disconnect();
   return heard;
 }"""
-
-
-@pytest.fixture(scope="module")
-def demo(checkpoint, tmp_path_factory):
-    with running_demo(checkpoint, tmp_path_factory.mktemp("page")) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

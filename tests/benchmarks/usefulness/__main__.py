@@ -8,7 +8,6 @@ An interrupted run goes on; after another training, add --overwrite.
 import argparse
 import importlib.util
 import os
-import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -56,9 +55,7 @@ def main() -> int:
     clips = some(all_clips, options.every)
     estimator = load_estimator(options.model)
     head = {
-        "command": shlex.join(
-            ["python", "-m", "tests.benchmarks.usefulness", "--mir1k_dir", "DIR", "--musdb_dir", "DIR"]
-        ),
+        "command": "python -m tests.benchmarks.usefulness --mir1k_dir DIR --musdb_dir DIR",
         "versions": versions(),
         "num_clips": len(all_clips),
         "model": estimator.fingerprint,
